@@ -1,0 +1,69 @@
+/*
+ * The kernels for long double, which differs by platform: x87's 80 bits in 12
+ * or 16 bytes, IEEE binary128, binary64, or a pair of doubles. Only the bits are
+ * looked at: a comparison of long doubles would raise a flag for a NaN. Unused
+ * bytes are copied along with the number, and zeroed with it.
+ */
+#ifndef RELU_EXT_LONGDOUBLE_H
+#define RELU_EXT_LONGDOUBLE_H
+
+#include <float.h>
+
+/* Is x a NaN, or greater than zero? */
+RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
+{
+#if LDBL_MANT_DIG == 64
+    /* x87, little-endian: a significand with its leading 1 written out, then sign and exponent. */
+    uint64_t significand;
+    uint16_t top;
+    memcpy(&significand, x, sizeof significand);
+    memcpy(&top, x + 8, sizeof top);
+    bool negative = top >> 15;
+    bool zero = top << 1 == 0 && significand == 0;
+    bool nan = (top & 0x7FFF) == 0x7FFF && significand << 1 != 0;
+#elif LDBL_MANT_DIG == 113
+    uint64_t half[2];
+    memcpy(half, x, sizeof half);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint64_t high = half[0], low = half[1];
+#else
+    uint64_t high = half[1], low = half[0];
+#endif
+    uint64_t magnitude = high & INT64_MAX, infinity = 0x7FFF000000000000;
+    bool negative = high >> 63;
+    bool zero = (magnitude | low) == 0;
+    bool nan = magnitude > infinity || (magnitude == infinity && low != 0);
+#else
+    /* binary64, or a pair of doubles, whose first has the sign and is the NaN. */
+    uint64_t bits;
+    memcpy(&bits, x, sizeof bits);
+    uint64_t magnitude = bits & INT64_MAX;
+    bool negative = bits >> 63;
+    bool zero = magnitude == 0;
+    bool nan = magnitude > 0x7FF0000000000000;
+#endif
+    return nan || !(negative || zero);
+}
+
+RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *x, void *dx, size_t n, int T)
+{
+    const unsigned char *gradient = dy, *decides = x;
+    unsigned char *to = dx;
+    const size_t size = sizeof(long double);
+    (void)T;
+    for (size_t i = 0; i < n * size; i += size) {
+        if (relu_ext_passes(decides + i))
+            memmove(to + i, gradient + i, size);
+        else
+            memset(to + i, 0, size);
+    }
+}
+
+/* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
+RELU_EXT_INLINE void relu_ld(const void *x, const void *unused, void *y, size_t n, int T)
+{
+    (void)unused;
+    relu_grad_ld(x, x, y, n, T);
+}
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * The kernels instantiated, the instruction set chosen, and the public entry
+ * points.
+ */
+#include "relu_ext.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "dispatch.h"
+
+#if defined(__x86_64__) && defined(__AVX__)
+#error "relu_ext chooses AVX at run time: drop the global -mavx* or -march= option"
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RELU_EXT_INLINE static inline __attribute__((always_inline))
+#define RELU_EXT_ANY_POINTER __attribute__((may_alias, aligned(1)))
+#else
+#define RELU_EXT_INLINE static inline
+#define RELU_EXT_ANY_POINTER
+#endif
+
+/*
+ * RELU_EXT_NO_OVERLAP: what an iteration stores, no later one loads. True of
+ * disjoint buffers and in place; compilers cannot know it.
+ * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
+ * into scalars before it could become a vector.
+ */
+#if defined(__clang__)
+#define RELU_EXT_NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
+#elif defined(__GNUC__)
+#define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep")
+#define RELU_EXT_ONE_BLOCK _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
+#else
+#define RELU_EXT_NO_OVERLAP
+#define RELU_EXT_ONE_BLOCK
+#endif
+
+#define LANE b8
+#define LANE_INT int8_t
+#include "kernels.h"
+#define LANE b16
+#define LANE_INT int16_t
+#include "kernels.h"
+#define LANE b32
+#define LANE_INT int32_t
+#include "kernels.h"
+#define LANE b64
+#define LANE_INT int64_t
+#include "kernels.h"
+#include "longdouble.h"
+
+#define KERNEL_FACTS(dtype, type, lane, T, op, body, nin, ...)                         \
+    {relu_ext_id_##op##_##dtype, nin, sizeof(type)},
+const struct relu_ext_kernel relu_ext_kernels[] = {RELU_EXT_KERNELS(KERNEL_FACTS, )};
+
+/* relu_f32_avx2, and so on. */
+#define DEFINE_KERNEL(dtype, type, lane, T, op, body, nin, isa, target)                \
+    static target void op##_##dtype##_##isa(const void *a, const void *b, void *out,   \
+                                            size_t n)                                  \
+    {                                                                                  \
+        body##_##lane(a, b, out, n, T);                                                \
+    }
+#define DEFINE_KERNELS(isa, target, supported) RELU_EXT_KERNELS(DEFINE_KERNEL, isa, target)
+RELU_EXT_ISAS(DEFINE_KERNELS)
+
+struct isa {
+    const char *name;
+    bool (*supported)(void);
+    void (*kernels[RELU_EXT_ID_COUNT])(const void *a, const void *b, void *out, size_t n);
+};
+
+#define DEFINE_SUPPORTED(isa, target, condition)                                       \
+    static bool isa##_supported(void)                                                  \
+    {                                                                                  \
+        return condition;                                                              \
+    }
+RELU_EXT_ISAS(DEFINE_SUPPORTED)
+
+#define KERNEL_POINTER(dtype, type, lane, T, op, body, nin, isa) op##_##dtype##_##isa,
+#define ISA_ENTRY(isa, target, condition)                                              \
+    {#isa, isa##_supported, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}},
+static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
+enum { ISA_COUNT = sizeof isas / sizeof *isas };
+
+/*
+ * The only state. Threads that find it unset at the same moment all store the
+ * same pointer, to a constant: no order is needed among them.
+ */
+static _Atomic(const struct isa *) isa_in_use;
+
+static const struct isa *available_isa(size_t index)
+{
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if (isas[i].supported() && index-- == 0)
+            return &isas[i];
+    return NULL;
+}
+
+static const struct isa *current_isa(void)
+{
+    const struct isa *isa = atomic_load_explicit(&isa_in_use, memory_order_relaxed);
+    if (isa == NULL) {
+        isa = available_isa(0);
+        const struct isa *unset = NULL;
+        /* Not a plain store: relu_ext_use_isa may have come in between. */
+        if (!atomic_compare_exchange_strong(&isa_in_use, &unset, isa))
+            isa = unset;
+    }
+    return isa;
+}
+
+const char *relu_ext_isa(void)
+{
+    return current_isa()->name;
+}
+
+const char *relu_ext_available_isa(size_t i)
+{
+    const struct isa *isa = available_isa(i);
+    return isa ? isa->name : NULL;
+}
+
+int relu_ext_use_isa(const char *name)
+{
+    const struct isa *isa;
+    for (size_t i = 0; (isa = available_isa(i)) != NULL; i++)
+        if (strcmp(isa->name, name) == 0) {
+            atomic_store(&isa_in_use, isa);
+            return 0;
+        }
+    return -1;
+}
+
+void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n)
+{
+    current_isa()->kernels[id](a, b, out, n);
+}
+
+/* The public entry points. */
+#define ENTRY_1(op, dtype, type)                                                       \
+    void op##_##dtype(const type *x, type *y, size_t n)                                \
+    {                                                                                  \
+        relu_ext_run(relu_ext_id_##op##_##dtype, x, NULL, y, n);                       \
+    }
+#define ENTRY_2(op, dtype, type)                                                       \
+    void op##_##dtype(const type *dy, const type *x, type *dx, size_t n)               \
+    {                                                                                  \
+        relu_ext_run(relu_ext_id_##op##_##dtype, dy, x, dx, n);                        \
+    }
+#define ENTRY(dtype, type, lane, T, op, body, nin, ...) ENTRY_##nin(op, dtype, type)
+RELU_EXT_KERNELS(ENTRY, )

@@ -1,0 +1,118 @@
+/*
+ * relu_ext: ReLU and its gradient over contiguous buffers, as plain C11.
+ *
+ *     float x[3] = {-1.0f, 0.5f, 2.0f}, y[3], dx[3];
+ *     const float dy[3] = {1.0f, 1.0f, 1.0f};
+ *     relu_f32(x, y, 3);             // y  = {0.0f, 0.5f, 2.0f}
+ *     relu_grad_f32(dy, x, dx, 3);   // dx = {0.0f, 1.0f, 1.0f}
+ *     relu_f32(x, x, 3);             // in place
+ *
+ * What holds for every function named relu_<dtype> or relu_grad_<dtype>:
+ *
+ *   Length      n counts elements. With n = 0 nothing is read or written, and
+ *               the pointers may be NULL.
+ *   Bounds      Nothing outside the n elements of each buffer is read or written.
+ *   Alignment   None is needed, not even the element's own.
+ *   Aliasing    The output may be exactly one of the inputs (in place). It may
+ *               not overlap an input in any other way.
+ *   Bits        The result is the same, bit for bit, for every instruction set,
+ *               length and alignment. No floating-point flag is raised, and no
+ *               floating-point setting (flush-to-zero, rounding, ...) matters:
+ *               floats are handled as the integers that their bits make.
+ *   Threads     Any number of threads may call, also on the same inputs. The
+ *               functions are serial, allocate nothing and keep no state.
+ *   Cost        One pass: each input is read once and the output written once.
+ *   Errors      There are none to report.
+ *
+ * dtypes: i8 i16 i32 i64 u8 u16 u32 u64 are the integers of stdint.h; f32 is
+ * float, f64 double and longdouble whatever the platform calls long double; f16
+ * (IEEE binary16) and bf16 (bfloat16) are passed as the uint16_t that holds
+ * their bits.
+ *
+ * No Python in here. relu_ext.c is the other half, compiled with any C11
+ * compiler and no options but -O3.
+ */
+#ifndef RELU_EXT_H
+#define RELU_EXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef RELU_EXT_API
+#define RELU_EXT_API
+#endif
+
+/* From here to the closing line, prototypes only: the Python binding is made from them. */
+/* [prototypes] */
+
+/*
+ * y[i] = max(x[i], 0)
+ *
+ *   x[i]                                       y[i]
+ *   ----                                       ----
+ *   float <= 0, among them -0.0 and -inf       +0.0, all bits zero
+ *   float > 0, among them subnormals and +inf  x[i], bit for bit
+ *   NaN, quiet or signalling, either sign      x[i], bit for bit
+ *   signed integer                             max(x[i], 0)
+ *   unsigned integer                           x[i]
+ */
+RELU_EXT_API void relu_i8(const int8_t *x, int8_t *y, size_t n);
+RELU_EXT_API void relu_i16(const int16_t *x, int16_t *y, size_t n);
+RELU_EXT_API void relu_i32(const int32_t *x, int32_t *y, size_t n);
+RELU_EXT_API void relu_i64(const int64_t *x, int64_t *y, size_t n);
+RELU_EXT_API void relu_u8(const uint8_t *x, uint8_t *y, size_t n);
+RELU_EXT_API void relu_u16(const uint16_t *x, uint16_t *y, size_t n);
+RELU_EXT_API void relu_u32(const uint32_t *x, uint32_t *y, size_t n);
+RELU_EXT_API void relu_u64(const uint64_t *x, uint64_t *y, size_t n);
+RELU_EXT_API void relu_f16(const uint16_t *x, uint16_t *y, size_t n);
+RELU_EXT_API void relu_bf16(const uint16_t *x, uint16_t *y, size_t n);
+RELU_EXT_API void relu_f32(const float *x, float *y, size_t n);
+RELU_EXT_API void relu_f64(const double *x, double *y, size_t n);
+RELU_EXT_API void relu_longdouble(const long double *x, long double *y, size_t n);
+
+/*
+ * dx[i] = dy[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else +0.0
+ *
+ * The gradient of ReLU: dy is the gradient that arrives at its output, dx the
+ * one that leaves through its input. At x = 0 it is 0. x may be what went into
+ * relu or what came out, as both give the same dx: the forward pass may have
+ * run in place.
+ */
+RELU_EXT_API void relu_grad_f16(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
+RELU_EXT_API void relu_grad_bf16(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
+RELU_EXT_API void relu_grad_f32(const float *dy, const float *x, float *dx, size_t n);
+RELU_EXT_API void relu_grad_f64(const double *dy, const double *x, double *dx, size_t n);
+RELU_EXT_API void relu_grad_longdouble(const long double *dy, const long double *x,
+                                       long double *dx, size_t n);
+
+/*
+ * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on
+ * x86-64, NEON on AArch64 and elsewhere whatever the compiler targets. The best
+ * that this CPU can run is chosen at the first call into the library.
+ */
+RELU_EXT_API const char *relu_ext_isa(void);
+
+/*
+ * The i-th of the instruction sets that this CPU can run, best first, or NULL
+ * if there are no more than i.
+ */
+RELU_EXT_API const char *relu_ext_available_isa(size_t i);
+
+/*
+ * Use the instruction set of that name from now on, in all threads. Returns 0,
+ * or -1, with nothing changed, for a name that relu_ext_available_isa does not
+ * list. Safe at any time: a call under way finishes with the one it began with.
+ */
+RELU_EXT_API int relu_ext_use_isa(const char *name);
+
+/* [end of prototypes] */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

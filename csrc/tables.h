@@ -1,0 +1,69 @@
+/*
+ * The rows from which kernels, public entry points and dispatch tables are
+ * made. Each list hands every row to a macro X, followed by whatever else it
+ * was given, so that lists can be combined: operations x dtypes x instruction
+ * sets.
+ *
+ * A name such as relu_f32_avx2 stands in no source file: it is
+ * <operation>_<dtype>_<isa>, put together in relu_ext.c.
+ */
+#ifndef RELU_EXT_TABLES_H
+#define RELU_EXT_TABLES_H
+
+#include <stdint.h>
+
+/*
+ * dtypes: X(name, C type, lane, T)
+ *
+ * A kernel sees bits only: a signed integer, the lane, as wide as the C type.
+ * T is the largest lane that ReLU turns into zero: 0 for integers; for floats
+ * the bits of -inf, which lie below those of the negative NaNs and above those
+ * of every other negative number.
+ */
+#define RELU_EXT_SIGNED(X, ...)                                   \
+    X(i8,  int8_t,  b8,  0, __VA_ARGS__)                          \
+    X(i16, int16_t, b16, 0, __VA_ARGS__)                          \
+    X(i32, int32_t, b32, 0, __VA_ARGS__)                          \
+    X(i64, int64_t, b64, 0, __VA_ARGS__)
+
+#define RELU_EXT_UNSIGNED(X, ...)                                 \
+    X(u8,  uint8_t,  b8,  0, __VA_ARGS__)                         \
+    X(u16, uint16_t, b16, 0, __VA_ARGS__)                         \
+    X(u32, uint32_t, b32, 0, __VA_ARGS__)                         \
+    X(u64, uint64_t, b64, 0, __VA_ARGS__)
+
+#define RELU_EXT_FLOATS(X, ...)                                   \
+    X(f16,  uint16_t, b16, INT16_MIN + 0x7C00, __VA_ARGS__)       \
+    X(bf16, uint16_t, b16, INT16_MIN + 0x7F80, __VA_ARGS__)       \
+    X(f32,  float,    b32, INT32_MIN + 0x7F800000, __VA_ARGS__)   \
+    X(f64,  double,   b64, INT64_MIN + 0x7FF0000000000000, __VA_ARGS__) \
+    X(longdouble, long double, ld, 0, __VA_ARGS__)
+
+/*
+ * Operations: dtypes(X, name, body, number of inputs). The body is a function
+ * <body>_<lane> of kernels.h or longdouble.h.
+ */
+#define RELU_EXT_KERNELS(X, ...)                                  \
+    RELU_EXT_SIGNED(X, relu, relu, 1, __VA_ARGS__)                \
+    RELU_EXT_UNSIGNED(X, relu, copy, 1, __VA_ARGS__)              \
+    RELU_EXT_FLOATS(X, relu, relu, 1, __VA_ARGS__)                \
+    RELU_EXT_FLOATS(X, relu_grad, relu_grad, 2, __VA_ARGS__)
+
+/*
+ * Instruction sets, best first: X(name, function attribute, can this CPU run it).
+ * The baseline is what the compiler targets anyway: SSE2 on x86-64, NEON on
+ * AArch64. __builtin_cpu_supports also asks whether the operating system saves
+ * the registers.
+ */
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define RELU_EXT_ISAS(X)                                                      \
+    X(avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))),  \
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") \
+      && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) \
+    X(avx2, __attribute__((target("avx2"))), __builtin_cpu_supports("avx2"))  \
+    X(baseline, , 1)
+#else
+#define RELU_EXT_ISAS(X) X(baseline, , 1)
+#endif
+
+#endif
