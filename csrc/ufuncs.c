@@ -1,0 +1,289 @@
+/*
+ * The NumPy side: relu and relu_grad as ufuncs. The only file that knows Python.
+ *
+ * NumPy resolves types, allocates, broadcasts, buffers what is unaligned or
+ * byte-swapped, and hands one-dimensional strided runs to the loop below.
+ */
+#include <Python.h>
+
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "dispatch.h"
+#include "ufuncs.h"
+
+/* Whether n elements from a and n elements from b share a byte. */
+static bool overlap(const char *a, npy_intp a_step, const char *b, npy_intp b_step, npy_intp n,
+                    npy_intp size)
+{
+    npy_intp a_span = (n - 1) * a_step, b_span = (n - 1) * b_step;
+    const char *a_low = a_span < 0 ? a + a_span : a, *a_high = a_span < 0 ? a : a + a_span;
+    const char *b_low = b_span < 0 ? b + b_span : b, *b_high = b_span < 0 ? b : b + b_span;
+    return a_low < b_high + size && b_low < a_high + size;
+}
+
+static inline void copy_elements(char *to, npy_intp to_step, const char *from,
+                                 npy_intp from_step, npy_intp n, size_t size)
+{
+    for (npy_intp i = 0; i < n; i++, to += to_step, from += from_step)
+        memcpy(to, from, size);
+}
+
+/* Sizes spelled out, so that each copy is one load and one store. */
+static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp from_step,
+                         npy_intp n, npy_intp size)
+{
+    switch (size) {
+    case 1: copy_elements(to, to_step, from, from_step, n, 1); break;
+    case 2: copy_elements(to, to_step, from, from_step, n, 2); break;
+    case 4: copy_elements(to, to_step, from, from_step, n, 4); break;
+    case 8: copy_elements(to, to_step, from, from_step, n, 8); break;
+    default: copy_elements(to, to_step, from, from_step, n, (size_t)size);
+    }
+}
+
+/*
+ * The inner loop of every ufunc here: PyUFuncGenericFunction.
+ *
+ * NumPy makes copies where operands overlap, except where going through them in
+ * order is right without: then a later input may be an earlier output's memory,
+ * and in reductions it must be.
+ */
+static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps, void *data)
+{
+    const struct relu_ext_kernel *kernel = data;
+    const npy_intp n = dimensions[0], size = (npy_intp)kernel->size;
+    const int nin = kernel->nin;
+    char *out = args[nin];
+    const npy_intp out_step = steps[nin];
+    const char *in[2] = {args[0], args[nin - 1]};
+    const npy_intp in_step[2] = {steps[0], steps[nin - 1]};
+
+    bool contiguous = out_step == size, in_order = false;
+    for (int k = 0; k < nin; k++) {
+        bool in_place = in[k] == out && in_step[k] == out_step && out_step != 0;
+        contiguous &= in_step[k] == size;
+        in_order |= !in_place && overlap(in[k], in_step[k], out, out_step, n, size);
+    }
+
+    if (n == 1 || (contiguous && !in_order))
+        relu_ext_run(kernel->id, in[0], in[1], out, (size_t)n);
+    else if (in_order)
+        for (npy_intp i = 0; i < n; i++)
+            relu_ext_run(kernel->id, in[0] + i * in_step[0], in[1] + i * in_step[1],
+                         out + i * out_step, 1);
+    else {
+        /* Strided operands pass through contiguous blocks that stay in L1. */
+        enum { BLOCK_BYTES = 4096 };
+        _Alignas(64) char in_block[2][BLOCK_BYTES], out_block[BLOCK_BYTES];
+        const npy_intp block = BLOCK_BYTES / size;
+
+        for (npy_intp i = 0; i < n; i += block) {
+            npy_intp count = n - i < block ? n - i : block;
+            const char *from[2];
+            char *to = out + i * out_step;
+            for (int k = 0; k < nin; k++) {
+                from[k] = in[k] + i * in_step[k];
+                if (in_step[k] != size) {
+                    copy_strided(in_block[k], size, from[k], in_step[k], count, size);
+                    from[k] = in_block[k];
+                }
+            }
+            if (out_step == size)
+                relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count);
+            else {
+                relu_ext_run(kernel->id, from[0], from[nin - 1], out_block, (size_t)count);
+                copy_strided(to, out_step, out_block, size, count, size);
+            }
+        }
+    }
+}
+
+#if NPY_SIZEOF_LONG == 8
+#define LONG_KERNEL i64
+#define ULONG_KERNEL u64
+#else
+#define LONG_KERNEL i32
+#define ULONG_KERNEL u32
+#endif
+
+/*
+ * NumPy's types and the dtypes of our kernels, in the order in which NumPy looks
+ * for one that the input casts to safely.
+ */
+#define FLOAT_TYPES(X, op)                                                             \
+    X(op, NPY_HALF, f16)                                                               \
+    X(op, NPY_FLOAT, f32)                                                              \
+    X(op, NPY_DOUBLE, f64)                                                             \
+    X(op, NPY_LONGDOUBLE, longdouble)
+
+#define ALL_TYPES(X, op)                                                               \
+    X(op, NPY_BOOL, u8)                                                                \
+    X(op, NPY_BYTE, i8)                                                                \
+    X(op, NPY_UBYTE, u8)                                                               \
+    X(op, NPY_SHORT, i16)                                                              \
+    X(op, NPY_USHORT, u16)                                                             \
+    X(op, NPY_INT, i32)                                                                \
+    X(op, NPY_UINT, u32)                                                               \
+    X(op, NPY_LONG, LONG_KERNEL)                                                       \
+    X(op, NPY_ULONG, ULONG_KERNEL)                                                     \
+    X(op, NPY_LONGLONG, i64)                                                           \
+    X(op, NPY_ULONGLONG, u64)                                                          \
+    FLOAT_TYPES(X, op)
+
+/* NumPy keeps the pointers it is given: all of these live as long as the process. */
+#define LOOP(op, type, dtype) loop,
+#define DATA_(op, dtype) (void *)&relu_ext_kernels[relu_ext_id_##op##_##dtype],
+#define DATA(op, type, dtype) DATA_(op, dtype)
+#define TYPES_1(op, type, dtype) type, type,
+#define TYPES_2(op, type, dtype) type, type, type,
+
+static PyUFuncGenericFunction relu_loops[] = {ALL_TYPES(LOOP, relu)};
+static void *const relu_data[] = {ALL_TYPES(DATA, relu)};
+static const char relu_types[] = {ALL_TYPES(TYPES_1, relu)};
+
+static PyUFuncGenericFunction relu_grad_loops[] = {FLOAT_TYPES(LOOP, relu_grad)};
+static void *const relu_grad_data[] = {FLOAT_TYPES(DATA, relu_grad)};
+static const char relu_grad_types[] = {FLOAT_TYPES(TYPES_2, relu_grad)};
+
+static const char relu_doc[] =
+    "Rectified linear unit, ``max(x, 0)`` element by element.\n"
+    "\n"
+    "Parameters\n"
+    "----------\n"
+    "x : array_like\n"
+    "    Any shape; bool, an integer type, float16, float32, float64 or longdouble.\n"
+    "out : ndarray, optional\n"
+    "    Where to write, of the shape that `x` broadcasts to; `x` itself for in place.\n"
+    "    A new array costs more than the arithmetic: pass `out` where speed counts.\n"
+    "**kwargs\n"
+    "    ``where``, ``dtype``, ``casting``, ... as for any ufunc, see\n"
+    "    :ref:`ufuncs.kwargs`.\n"
+    "\n"
+    "Returns\n"
+    "-------\n"
+    "ndarray or scalar\n"
+    "    Shape and dtype of `x`. +0.0 for every float that is zero or less, -0.0 and\n"
+    "    -inf among them; any other float, subnormals and NaNs (quiet, signalling,\n"
+    "    either sign) among them, is kept bit for bit. Unsigned integers and bools\n"
+    "    are kept.\n"
+    "\n"
+    "Raises\n"
+    "------\n"
+    "TypeError\n"
+    "    For complex, datetime, timedelta, object and string dtypes.\n"
+    "ValueError\n"
+    "    If `out` is read-only or of another shape.\n"
+    "\n"
+    "See Also\n"
+    "--------\n"
+    "relu_ : in place.\n"
+    "relu_grad : the gradient.\n"
+    "\n"
+    "Notes\n"
+    "-----\n"
+    "The bits are the same on every machine. No floating-point flag is raised, so\n"
+    "there is no RuntimeWarning.\n"
+    "\n"
+    "Examples\n"
+    "--------\n"
+    ">>> import numpy as np\n"
+    ">>> from relu_ext import relu\n"
+    ">>> relu(np.array([-1.5, -0.0, 2.5, np.nan]))\n"
+    "array([0. , 0. , 2.5, nan])\n"
+    ">>> y = np.empty(3, np.float32)\n"
+    ">>> relu(np.array([-1, 0, 1], np.float32), out=y)\n"
+    "array([0., 0., 1.], dtype=float32)\n";
+
+static const char relu_grad_doc[] =
+    "Gradient of the rectified linear unit: `dy` where ``x > 0``, else 0.\n"
+    "\n"
+    "Parameters\n"
+    "----------\n"
+    "dy : array_like\n"
+    "    The gradient that arrives at the output of `relu`; float16, float32, float64\n"
+    "    or longdouble.\n"
+    "x : array_like\n"
+    "    What went into `relu`, or what came out of it: the result is the same, so\n"
+    "    the forward pass may run in place. Broadcasts with `dy`.\n"
+    "out : ndarray, optional\n"
+    "    Where to write; `dy` itself for in place.\n"
+    "**kwargs\n"
+    "    ``where``, ``dtype``, ``casting``, ... as for any ufunc, see\n"
+    "    :ref:`ufuncs.kwargs`.\n"
+    "\n"
+    "Returns\n"
+    "-------\n"
+    "ndarray or scalar\n"
+    "    `dy`, bit for bit, where `x` is greater than 0 or is a NaN; else +0.0. The\n"
+    "    gradient at 0 is 0. Operands of different dtypes are cast as NumPy casts them,\n"
+    "    integers to the float that holds them.\n"
+    "\n"
+    "Raises\n"
+    "------\n"
+    "TypeError\n"
+    "    For complex, datetime, timedelta, object and string dtypes.\n"
+    "ValueError\n"
+    "    If the shapes do not broadcast, or `out` is read-only or of another shape.\n"
+    "\n"
+    "See Also\n"
+    "--------\n"
+    "relu_grad_ : in place.\n"
+    "relu : the function whose gradient this is.\n"
+    "\n"
+    "Examples\n"
+    "--------\n"
+    ">>> import numpy as np\n"
+    ">>> from relu_ext import relu_grad\n"
+    ">>> relu_grad(np.array([1., 2., 3.]), np.array([-1., 0., 4.]))\n"
+    "array([0., 0., 3.])\n";
+
+static int add_ufunc(PyObject *namespace, const char *name, PyUFuncGenericFunction *loops,
+                     void *const *data, const char *types, size_t ntypes, int nin,
+                     const char *doc)
+{
+    PyObject *ufunc = PyUFunc_FromFuncAndData(loops, data, types, (int)ntypes, nin, 1,
+                                              PyUFunc_None, name, doc, 0);
+    if (ufunc == NULL)
+        return -1;
+    int status = PyDict_SetItemString(namespace, name, ufunc);
+    Py_DECREF(ufunc);
+    return status;
+}
+
+#define ADD_UFUNC(namespace, op, nin)                                                  \
+    add_ufunc(namespace, #op, op##_loops, op##_data, op##_types,                       \
+              sizeof op##_data / sizeof *op##_data, nin, op##_doc)
+
+static int register_all(PyObject *namespace)
+{
+    if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
+        return -1;
+    if (ADD_UFUNC(namespace, relu, 1) < 0 || ADD_UFUNC(namespace, relu_grad, 2) < 0)
+        return -1;
+    return 0;
+}
+
+int relu_ext_register(void *dict)
+{
+    /* cffi lets go of the GIL around every call. */
+    PyGILState_STATE gil = PyGILState_Ensure();
+    int status = register_all(dict);
+    if (status < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        PyDict_SetItemString(dict, "error", value);
+        PyErr_Clear();
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    }
+    PyGILState_Release(gil);
+    return status;
+}

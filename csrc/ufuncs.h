@@ -1,0 +1,11 @@
+/* What the Python package calls when it is imported. */
+#ifndef RELU_EXT_UFUNCS_H
+#define RELU_EXT_UFUNCS_H
+
+/*
+ * Puts the ufuncs into a dictionary, given by its address. Returns 0, or -1 with
+ * the exception that says why under the key "error".
+ */
+int relu_ext_register(void *dict);
+
+#endif

@@ -1,0 +1,12 @@
+"""ReLU and its gradient on NumPy buffers, at the speed of the memory.
+
+The functions are NumPy ufuncs: they broadcast, take ``out=``, ``where=`` and
+``dtype=``, and accept any strides. ``lib`` and ``ffi`` are the same kernels for
+callers who bring raw pointers; their contract is the header ``relu_ext.h``.
+"""
+
+from relu_ext._core import available_isas, ffi, isa, lib, relu, relu_grad
+from relu_ext._inplace import relu_, relu_grad_
+
+__all__ = ["available_isas", "ffi", "isa", "lib", "relu", "relu_", "relu_grad", "relu_grad_"]
+__version__ = "0.1.0"

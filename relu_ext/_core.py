@@ -1,0 +1,57 @@
+"""The compiled module, loaded and set up."""
+
+import os
+
+try:
+    from relu_ext._relu_ext import ffi, lib
+except ModuleNotFoundError as error:
+    if error.name != "relu_ext._relu_ext":
+        raise
+    raise ImportError(
+        "relu_ext is not built here: run `pip install .` (`pip install -e .` to work on it) "
+        "in its source tree, or leave that directory"
+    ) from None
+
+
+def isa():
+    """The instruction set whose kernels are in use.
+
+    The best that this CPU can run, or the one that the environment variable
+    ``RELU_EXT_ISA`` named when relu_ext was imported. The results are the same
+    with every one.
+
+    Returns
+    -------
+    str
+        ``"avx512"``, ``"avx2"`` or ``"baseline"``: SSE2 on x86-64, NEON on
+        AArch64, and elsewhere whatever the compiler targets.
+    """
+    return ffi.string(lib.relu_ext_isa()).decode()
+
+
+def available_isas():
+    """The instruction sets that this CPU can run.
+
+    Returns
+    -------
+    tuple of str
+        Best first; the last is always ``"baseline"``.
+    """
+    names = []
+    while (name := lib.relu_ext_available_isa(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return tuple(names)
+
+
+if (forced := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(forced.encode()) != 0:
+    raise ImportError(
+        f"RELU_EXT_ISA={forced!r} is not an instruction set that this CPU can run; "
+        f"valid here: {', '.join(available_isas())}"
+    )
+
+# cffi cannot pass Python objects; an object's address is its id in CPython.
+_registered = {}
+if lib.relu_ext_register(ffi.cast("void *", id(_registered))) != 0:
+    raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")
+relu = _registered["relu"]
+relu_grad = _registered["relu_grad"]
