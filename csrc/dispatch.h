@@ -23,7 +23,19 @@ struct relu_ext_kernel {
 };
 extern const struct relu_ext_kernel relu_ext_kernels[RELU_EXT_ID_COUNT];
 
-/* An operation with one input ignores b. */
-void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n);
+/*
+ * Runs one kernel over n contiguous elements, which may be a part of an operation
+ * over `total`: how long the whole is decides whether it streams. An operation
+ * with one input ignores b.
+ */
+void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n,
+                  size_t total);
+
+/*
+ * Out of place, inputs and output of at least this many bytes together are
+ * streamed. Set 0 to go back to the default: the last-level cache.
+ */
+size_t relu_ext_get_stream_bytes(void);
+void relu_ext_set_stream_bytes(size_t bytes);
 
 #endif

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 
 #include "dispatch.h"
 
@@ -52,6 +55,7 @@
 #define LANE_INT int64_t
 #include "kernels.h"
 #include "longdouble.h"
+#include "stream.h"
 
 #define KERNEL_FACTS(dtype, type, lane, T, op, body, nin, ...)                         \
     {relu_ext_id_##op##_##dtype, nin, sizeof(type)},
@@ -70,6 +74,7 @@ RELU_EXT_ISAS(DEFINE_KERNELS)
 struct isa {
     const char *name;
     bool (*supported)(void);
+    void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
     void (*kernels[RELU_EXT_ID_COUNT])(const void *a, const void *b, void *out, size_t n);
 };
 
@@ -82,7 +87,7 @@ RELU_EXT_ISAS(DEFINE_SUPPORTED)
 
 #define KERNEL_POINTER(dtype, type, lane, T, op, body, nin, isa) op##_##dtype##_##isa,
 #define ISA_ENTRY(isa, target, condition)                                              \
-    {#isa, isa##_supported, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}},
+    {#isa, isa##_supported, stream_block_##isa, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}},
 static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
 
@@ -135,21 +140,85 @@ int relu_ext_use_isa(const char *name)
     return -1;
 }
 
-void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n)
+/*
+ * The last-level cache, as far as one process can count on it: a virtual machine
+ * is told the size of a whole socket's cache and shares it with strangers, and
+ * streaming costs nothing measurable from here on.
+ */
+#define STREAM_BYTES_MAX ((size_t)64 << 20)
+
+static size_t default_stream_bytes(void)
 {
-    current_isa()->kernels[id](a, b, out, n);
+    long cache = 0;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    if (cache <= 0)
+        cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return cache <= 0 || (size_t)cache > STREAM_BYTES_MAX ? STREAM_BYTES_MAX : (size_t)cache;
+}
+
+/* Like isa_in_use: found once, the same whoever finds it. */
+static _Atomic(size_t) stream_bytes;
+
+size_t relu_ext_get_stream_bytes(void)
+{
+    size_t bytes = atomic_load_explicit(&stream_bytes, memory_order_relaxed);
+    if (bytes == 0) {
+        bytes = default_stream_bytes();
+        relu_ext_set_stream_bytes(bytes);
+    }
+    return bytes;
+}
+
+void relu_ext_set_stream_bytes(size_t bytes)
+{
+    atomic_store_explicit(&stream_bytes, bytes, memory_order_relaxed);
+}
+
+static void run_streaming(const struct isa *isa, const struct relu_ext_kernel *kernel,
+                          const char *a, const char *b, char *out, size_t n)
+{
+    _Alignas(64) char block[STREAM_BLOCK];
+    const size_t bytes = n * kernel->size, first = -(uintptr_t)out % 64;
+    size_t i;
+
+    isa->kernels[kernel->id](a, b, out, first / kernel->size);
+    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK) {
+        /* The last block has nothing ahead: look at itself again. */
+        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
+        isa->kernels[kernel->id](a + i, b + i, block, STREAM_BLOCK / kernel->size);
+        isa->stream_block(out + i, block, a + ahead, b + ahead);
+    }
+    stream_end();
+    isa->kernels[kernel->id](a + i, b + i, out + i, (bytes - i) / kernel->size);
+}
+
+void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n,
+                  size_t total)
+{
+    const struct isa *isa = current_isa();
+    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
+    size_t moved = total * kernel->size * (size_t)(kernel->nin + 1);
+
+    /* An output off its own alignment never gets to a 64-byte boundary. */
+    if (moved >= relu_ext_get_stream_bytes() && isa->stream_block && out != a && out != b
+        && (uintptr_t)out % 64 % kernel->size == 0 && n * kernel->size > 2 * STREAM_BLOCK)
+        run_streaming(isa, kernel, a, kernel->nin == 2 ? b : a, out, n);
+    else
+        isa->kernels[id](a, b, out, n);
 }
 
 /* The public entry points. */
 #define ENTRY_1(op, dtype, type)                                                       \
     void op##_##dtype(const type *x, type *y, size_t n)                                \
     {                                                                                  \
-        relu_ext_run(relu_ext_id_##op##_##dtype, x, NULL, y, n);                       \
+        relu_ext_run(relu_ext_id_##op##_##dtype, x, NULL, y, n, n);                      \
     }
 #define ENTRY_2(op, dtype, type)                                                       \
     void op##_##dtype(const type *dy, const type *x, type *dx, size_t n)               \
     {                                                                                  \
-        relu_ext_run(relu_ext_id_##op##_##dtype, dy, x, dx, n);                        \
+        relu_ext_run(relu_ext_id_##op##_##dtype, dy, x, dx, n, n);                        \
     }
 #define ENTRY(dtype, type, lane, T, op, body, nin, ...) ENTRY_##nin(op, dtype, type)
 RELU_EXT_KERNELS(ENTRY, )

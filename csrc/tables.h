@@ -53,14 +53,16 @@
  * Instruction sets, best first: X(name, function attribute, can this CPU run it).
  * The baseline is what the compiler targets anyway: SSE2 on x86-64, NEON on
  * AArch64. __builtin_cpu_supports also asks whether the operating system saves
- * the registers.
+ * the registers. On x86-64 a new row needs its line in stream.h.
  */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define RELU_EXT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#define RELU_EXT_AVX2 __attribute__((target("avx2")))
 #define RELU_EXT_ISAS(X)                                                      \
-    X(avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))),  \
+    X(avx512, RELU_EXT_AVX512,                                                \
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") \
       && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) \
-    X(avx2, __attribute__((target("avx2"))), __builtin_cpu_supports("avx2"))  \
+    X(avx2, RELU_EXT_AVX2, __builtin_cpu_supports("avx2"))                    \
     X(baseline, , 1)
 #else
 #define RELU_EXT_ISAS(X) X(baseline, , 1)

@@ -1,5 +1,5 @@
 /*
- * The NumPy side: relu and relu_grad as ufuncs. The only file that knows Python.
+ * The NumPy side: relu and relu_grad as ufuncs.
  *
  * NumPy resolves types, allocates, broadcasts, buffers what is unaligned or
  * byte-swapped, and hands one-dimensional strided runs to the loop below.
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "dispatch.h"
+#include "parallel.h"
 #include "ufuncs.h"
 
 /* Whether n elements from a and n elements from b share a byte. */
@@ -71,12 +71,13 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
         in_order |= !in_place && overlap(in[k], in_step[k], out, out_step, n, size);
     }
 
-    if (n == 1 || (contiguous && !in_order))
-        relu_ext_run(kernel->id, in[0], in[1], out, (size_t)n);
+    if (contiguous && !in_order)
+        relu_ext_run_rows(kernel->id, &(struct relu_ext_rows){
+            .a = in[0], .b = in[1], .out = out, .rows = 1, .columns = (size_t)n});
     else if (in_order)
         for (npy_intp i = 0; i < n; i++)
             relu_ext_run(kernel->id, in[0] + i * in_step[0], in[1] + i * in_step[1],
-                         out + i * out_step, 1);
+                         out + i * out_step, 1, 1);
     else {
         /* Strided operands pass through contiguous blocks that stay in L1. */
         enum { BLOCK_BYTES = 4096 };
@@ -95,9 +96,10 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
                 }
             }
             if (out_step == size)
-                relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count);
+                relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count, (size_t)count);
             else {
-                relu_ext_run(kernel->id, from[0], from[nin - 1], out_block, (size_t)count);
+                relu_ext_run(kernel->id, from[0], from[nin - 1], out_block,
+                             (size_t)count, (size_t)count);
                 copy_strided(to, out_step, out_block, size, count, size);
             }
         }
@@ -243,34 +245,35 @@ static const char relu_grad_doc[] =
     ">>> relu_grad(np.array([1., 2., 3.]), np.array([-1., 0., 4.]))\n"
     "array([0., 0., 3.])\n";
 
-static int add_ufunc(PyObject *namespace, const char *name, PyUFuncGenericFunction *loops,
-                     void *const *data, const char *types, size_t ntypes, int nin,
-                     const char *doc)
+static int add_ufunc(PyObject *dict, const char *name,
+                     PyUFuncGenericFunction *loops, void *const *data, const char *types,
+                     size_t ntypes, int nin, const char *doc)
 {
     PyObject *ufunc = PyUFunc_FromFuncAndData(loops, data, types, (int)ntypes, nin, 1,
                                               PyUFunc_None, name, doc, 0);
     if (ufunc == NULL)
         return -1;
-    int status = PyDict_SetItemString(namespace, name, ufunc);
+    int status = PyDict_SetItemString(dict, name, ufunc);
     Py_DECREF(ufunc);
     return status;
 }
 
-#define ADD_UFUNC(namespace, op, nin)                                                  \
-    add_ufunc(namespace, #op, op##_loops, op##_data, op##_types,                       \
+#define ADD_UFUNC(dict, op, nin)                                                 \
+    add_ufunc(dict, #op, op##_loops, op##_data, op##_types,                      \
               sizeof op##_data / sizeof *op##_data, nin, op##_doc)
 
-static int register_all(PyObject *namespace)
+static int register_all(PyObject *dict)
 {
     if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
         return -1;
-    if (ADD_UFUNC(namespace, relu, 1) < 0 || ADD_UFUNC(namespace, relu_grad, 2) < 0)
+    if (ADD_UFUNC(dict, relu, 1) < 0 || ADD_UFUNC(dict, relu_grad, 2) < 0)
         return -1;
     return 0;
 }
 
 int relu_ext_register(void *dict)
 {
+    relu_ext_parallel_init();
     /* cffi lets go of the GIL around every call. */
     PyGILState_STATE gil = PyGILState_Ensure();
     int status = register_all(dict);

@@ -3,8 +3,8 @@
 #define RELU_EXT_UFUNCS_H
 
 /*
- * Puts the ufuncs into a dictionary, given by its address. Returns 0, or -1 with
- * the exception that says why under the key "error".
+ * Puts the ufuncs into a dictionary, given by its address. Returns 0, or -1 with the exception that says why
+ * under the key "error".
  */
 int relu_ext_register(void *dict);
 

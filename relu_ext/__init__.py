@@ -7,6 +7,19 @@ callers who bring raw pointers; their contract is the header ``relu_ext.h``.
 
 from relu_ext._core import available_isas, ffi, isa, lib, relu, relu_grad
 from relu_ext._inplace import relu_, relu_grad_
+from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
-__all__ = ["available_isas", "ffi", "isa", "lib", "relu", "relu_", "relu_grad", "relu_grad_"]
+__all__ = [
+    "available_isas",
+    "ffi",
+    "get_num_threads",
+    "isa",
+    "lib",
+    "num_threads",
+    "relu",
+    "relu_",
+    "relu_grad",
+    "relu_grad_",
+    "set_num_threads",
+]
 __version__ = "0.1.0"

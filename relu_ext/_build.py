@@ -3,23 +3,63 @@
 import os
 import re
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import cffi
 import numpy
+from setuptools._distutils.ccompiler import new_compiler
+from setuptools._distutils.errors import CompileError, LinkError
+from setuptools._distutils.sysconfig import customize_compiler
 
 with open("csrc/relu_ext.h", encoding="utf-8") as header:
     prototypes = re.search(
         r"/\* \[prototypes\] \*/(.*)/\* \[end of prototypes\] \*/", header.read(), re.DOTALL
     )
 
+
+
+def openmp_flags():
+    """What turns OpenMP on here; nothing where it does not compile, or is not wanted."""
+    if os.environ.get("RELU_EXT_OPENMP") == "0":
+        return []
+    flags = ["/openmp"] if os.name == "nt" else ["-fopenmp"]
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "openmp.c")
+        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        try:
+            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+            compiler.link_executable(
+                objects, "openmp", output_dir=folder, extra_postargs=flags if os.name != "nt" else []
+            )
+        except (CompileError, LinkError):
+            return []
+    return flags
+
+
+openmp = openmp_flags()
 ffibuilder = cffi.FFI()
 ffibuilder.cdef(prototypes[1].replace("RELU_EXT_API ", ""))
-ffibuilder.cdef("int relu_ext_register(void *dict);")
+# What the package itself needs besides; the headers in csrc/ say what it is.
+ffibuilder.cdef("""
+    int relu_ext_register(void *dict);
+    int relu_ext_openmp(void);
+    int relu_ext_get_num_threads(void);
+    int relu_ext_get_num_threads_asked(void);
+    void relu_ext_set_num_threads(int n);
+    size_t relu_ext_get_parallel_bytes(void);
+    void relu_ext_set_parallel_bytes(size_t bytes);
+    size_t relu_ext_get_stream_bytes(void);
+    void relu_ext_set_stream_bytes(size_t bytes);
+""")
+
 ffibuilder.set_source(
     "relu_ext._relu_ext",
-    '#include "relu_ext.h"\n#include "ufuncs.h"\n',
-    sources=["csrc/relu_ext.c", "csrc/ufuncs.c"],
+    '#include "relu_ext.h"\n#include "parallel.h"\n'
+    '#include "ufuncs.h"\n',
+    sources=[f"csrc/{name}.c" for name in ("relu_ext", "parallel", "ufuncs")],
     depends=[str(path) for path in Path("csrc").glob("*.h")],
     include_dirs=["csrc", numpy.get_include()],
     # One binary for every CPython from 3.10 on. NumPy's headers need the version
@@ -28,5 +68,11 @@ ffibuilder.set_source(
         [] if sysconfig.get_config_var("Py_GIL_DISABLED") else [("Py_LIMITED_API", "0x030A0000")]
     ),
     # GCC 12 leaves most of the kernels scalar at -O2.
-    extra_compile_args=["-O3", "-fvisibility=hidden"] if os.name != "nt" else ["/std:c11"],
+    extra_compile_args=(
+        ["/std:c11", "/experimental:c11atomics"]
+        if os.name == "nt"
+        else ["-O3", "-fvisibility=hidden"]
+    )
+    + openmp,
+    extra_link_args=[] if os.name == "nt" else openmp,
 )

@@ -1,0 +1,136 @@
+#include "parallel.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+#endif
+
+static atomic_int num_threads = INT_MAX;
+static _Atomic(size_t) parallel_bytes;
+static atomic_bool in_forked_child;
+
+#if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
+static void after_fork_in_child(void)
+{
+    atomic_store(&in_forked_child, true);
+}
+
+/*
+ * OpenMP's threads do not survive a fork, and GNU's runtime waits for them for
+ * ever, also when it was somebody else who started them.
+ */
+void relu_ext_parallel_init(void)
+{
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+#else
+void relu_ext_parallel_init(void)
+{
+}
+#endif
+
+int relu_ext_openmp(void)
+{
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}
+
+int relu_ext_get_num_threads(void)
+{
+#ifdef _OPENMP
+    if (atomic_load_explicit(&in_forked_child, memory_order_relaxed) || omp_in_parallel())
+        return 1;
+    int asked = relu_ext_get_num_threads_asked(), most = omp_get_max_threads();
+    return asked < most ? asked : most;
+#else
+    return 1;
+#endif
+}
+
+void relu_ext_set_num_threads(int n)
+{
+    atomic_store_explicit(&num_threads, n, memory_order_relaxed);
+}
+
+int relu_ext_get_num_threads_asked(void)
+{
+    return atomic_load_explicit(&num_threads, memory_order_relaxed);
+}
+
+size_t relu_ext_get_parallel_bytes(void)
+{
+    size_t bytes = atomic_load_explicit(&parallel_bytes, memory_order_relaxed);
+    return bytes ? bytes : (size_t)512 << 10;
+}
+
+void relu_ext_set_parallel_bytes(size_t bytes)
+{
+    atomic_store_explicit(&parallel_bytes, bytes, memory_order_relaxed);
+}
+
+/* Elements begin to end of the whole, row after row. */
+static void run_range(enum relu_ext_id id, const struct relu_ext_rows *r, size_t begin, size_t end)
+{
+    const size_t size = relu_ext_kernels[id].size;
+    const size_t total = r->fresh_out ? 0 : r->rows * r->columns;
+    size_t row = r->rows == 1 ? 0 : begin / r->columns, column = begin - row * r->columns;
+
+    for (; begin < end; row++, column = 0) {
+        size_t n = r->columns - column < end - begin ? r->columns - column : end - begin;
+        ptrdiff_t i = (ptrdiff_t)row, within = (ptrdiff_t)(column * size);
+        relu_ext_run(id, r->a + i * r->a_stride + within, r->b + i * r->b_stride + within,
+                     r->out + i * r->out_stride + within, n, total);
+        begin += n;
+    }
+}
+
+#ifdef _OPENMP
+/*
+ * Where part t of `parts` begins. A single row is cut at page boundaries of the
+ * output, so that no two threads write to the same line or fault in the same page.
+ */
+static size_t part_begin(const struct relu_ext_rows *r, size_t size, size_t t, size_t parts)
+{
+    const size_t page = 4096, total = r->rows * r->columns;
+    size_t begin = total / parts * t + total % parts * t / parts;
+
+    if (r->rows == 1 && t > 0 && t < parts) {
+        size_t past_page = ((uintptr_t)r->out + begin * size) % page;
+        size_t back = past_page / size;
+        begin = back < begin ? begin - back : 0;
+    }
+    return begin;
+}
+#endif
+
+void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
+{
+    const size_t total = r->rows * r->columns;
+    if (total == 0)
+        return;
+#ifdef _OPENMP
+    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
+    if (total * kernel->size * (size_t)(kernel->nin + 1) >= relu_ext_get_parallel_bytes()) {
+        const int threads = relu_ext_get_num_threads();
+        if (threads > 1) {
+            /* As many parts as threads asked for, however many OpenMP grants. */
+#pragma omp parallel for schedule(static) num_threads(threads)
+            for (int t = 0; t < threads; t++)
+                run_range(id, r, part_begin(r, kernel->size, (size_t)t, (size_t)threads),
+                          part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads));
+            return;
+        }
+    }
+#endif
+    run_range(id, r, 0, total);
+}

@@ -1,0 +1,53 @@
+/*
+ * Streaming: output that will not stay in the caches anyway is written past
+ * them, which saves reading the lines about to be overwritten. Whatever the
+ * operation, its ordinary kernel fills a block in L1, and stream_block_<isa>
+ * copies the block out. All the intrinsics of the library are here.
+ */
+#ifndef RELU_EXT_STREAM_H
+#define RELU_EXT_STREAM_H
+
+/*
+ * Bytes. Short enough for the processor to begin reading the next block before
+ * this one is out; at 4 KiB reads and writes take turns, a third slower.
+ */
+enum { STREAM_BLOCK = 1024 };
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <immintrin.h>
+
+/*
+ * `to` and `block` are on 64-byte boundaries. ahead_a and ahead_b will be read
+ * next: fetched here, as the hardware's own prefetching loses track at the pauses.
+ */
+#define DEFINE_STREAM_BLOCK(isa, target, vector, load, store)                          \
+    static target void stream_block_##isa(char *to, const char *block,                 \
+                                          const char *ahead_a, const char *ahead_b)    \
+    {                                                                                  \
+        for (size_t line = 0; line < STREAM_BLOCK; line += 64) {                       \
+            _mm_prefetch(ahead_a + line, _MM_HINT_T0);                                 \
+            if (ahead_b != ahead_a)                                                    \
+                _mm_prefetch(ahead_b + line, _MM_HINT_T0);                             \
+            for (size_t i = line; i < line + 64; i += sizeof(vector))                  \
+                store((vector *)(to + i), load((const vector *)(block + i)));          \
+        }                                                                              \
+    }
+DEFINE_STREAM_BLOCK(avx512, RELU_EXT_AVX512, __m512i, _mm512_load_si512, _mm512_stream_si512)
+DEFINE_STREAM_BLOCK(avx2, RELU_EXT_AVX2, __m256i, _mm256_load_si256, _mm256_stream_si256)
+DEFINE_STREAM_BLOCK(baseline, , __m128i, _mm_load_si128, _mm_stream_si128)
+
+/* Streaming stores become visible to other threads in any order, until this. */
+static inline void stream_end(void)
+{
+    _mm_sfence();
+}
+
+#else
+/* No compiler offers them for other architectures in a portable way. */
+#define stream_block_baseline NULL
+static inline void stream_end(void)
+{
+}
+#endif
+
+#endif

@@ -1,0 +1,121 @@
+"""How many threads long operations run on."""
+
+import contextlib
+import math
+import operator
+import os
+
+from relu_ext._core import lib
+
+_INT_MAX = 2**31 - 1
+
+
+def get_num_threads():
+    """The number of threads that a long operation called from here runs on.
+
+    Returns
+    -------
+    int
+        As many as were asked for (`set_num_threads`, the environment variable
+        ``RELU_EXT_NUM_THREADS``, else the CPU quota of the control group), but
+        never more than OpenMP would use: ``OMP_NUM_THREADS``, the CPU affinity
+        at start and threadpoolctl hold too. 1 in a forked child, inside an
+        OpenMP parallel region, and when built without OpenMP.
+
+    Notes
+    -----
+    Operations that move less than half a MiB run on one thread, which costs less
+    than to start them on two.
+    """
+    return lib.relu_ext_get_num_threads()
+
+
+def set_num_threads(n):
+    """Ask for a number of threads, for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; 1 means serial.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is less than 1.
+
+    See Also
+    --------
+    num_threads : the same for a while.
+    """
+    n = operator.index(n)
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, not {n}")
+    lib.relu_ext_set_num_threads(min(n, _INT_MAX))
+
+
+@contextlib.contextmanager
+def num_threads(n):
+    """Ask for a number of threads inside a ``with`` block.
+
+    Like `set_num_threads`, this is for the whole process: other Python threads
+    see it too.
+
+    Examples
+    --------
+    >>> import relu_ext
+    >>> with relu_ext.num_threads(1):
+    ...     relu_ext.get_num_threads()
+    1
+    """
+    before = lib.relu_ext_get_num_threads_asked()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        lib.relu_ext_set_num_threads(before)
+
+
+def _cpu_quota(proc="/proc/self/cgroup", root="/sys/fs/cgroup"):
+    """CPUs that the control groups of this process allow, rounded up; None if unlimited."""
+    quotas = []
+    try:
+        with open(proc) as file:
+            groups = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        return None
+    for _, controllers, path in groups:
+        if controllers == "":  # version 2
+            base, names = root, ("cpu.max",)
+        elif "cpu" in controllers.split(","):  # version 1
+            base = os.path.join(root, controllers)
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        else:
+            continue
+        # A limit of any ancestor holds. In a container the path may be the host's,
+        # of which only the root can be seen.
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                fields = []
+                for name in names:
+                    with open(os.path.join(base, path.lstrip("/"), name)) as file:
+                        fields += file.read().split()
+                quota, period = (int(field) for field in fields)
+                if quota > 0:
+                    quotas.append(quota / period)
+            if path in ("", "/"):
+                break
+            path = os.path.dirname(path)
+    return math.ceil(min(quotas)) if quotas else None
+
+
+if text := os.environ.get("RELU_EXT_NUM_THREADS"):
+    try:
+        set_num_threads(int(text))
+    except ValueError:
+        raise ImportError(
+            f"RELU_EXT_NUM_THREADS={text!r} is not a number of threads; valid are 1, 2, 3, ..."
+        ) from None
+elif quota := _cpu_quota():
+    set_num_threads(quota)
