@@ -4,16 +4,13 @@
  * NumPy resolves types, allocates, broadcasts, buffers what is unaligned or
  * byte-swapped, and hands one-dimensional strided runs to the loop below.
  */
-#include <Python.h>
-
-#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
-#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#include <numpy/arrayobject.h>
-#include <numpy/ufuncobject.h>
+#define RELU_EXT_IMPORTS_NUMPY
+#include "numpy_api.h"
 
 #include <stdbool.h>
 #include <string.h>
 
+#include "fast_call.h"
 #include "parallel.h"
 #include "ufuncs.h"
 
@@ -245,7 +242,7 @@ static const char relu_grad_doc[] =
     ">>> relu_grad(np.array([1., 2., 3.]), np.array([-1., 0., 4.]))\n"
     "array([0., 0., 3.])\n";
 
-static int add_ufunc(PyObject *dict, const char *name,
+static int add_ufunc(PyObject *dict, bool fast, const char *name,
                      PyUFuncGenericFunction *loops, void *const *data, const char *types,
                      size_t ntypes, int nin, const char *doc)
 {
@@ -254,29 +251,31 @@ static int add_ufunc(PyObject *dict, const char *name,
     if (ufunc == NULL)
         return -1;
     int status = PyDict_SetItemString(dict, name, ufunc);
+    if (status == 0 && fast)
+        status = relu_ext_add_fast_call(ufunc);
     Py_DECREF(ufunc);
     return status;
 }
 
-#define ADD_UFUNC(dict, op, nin)                                                 \
-    add_ufunc(dict, #op, op##_loops, op##_data, op##_types,                      \
+#define ADD_UFUNC(dict, fast, op, nin)                                                 \
+    add_ufunc(dict, fast, #op, op##_loops, op##_data, op##_types,                      \
               sizeof op##_data / sizeof *op##_data, nin, op##_doc)
 
-static int register_all(PyObject *dict)
+static int register_all(PyObject *dict, bool fast)
 {
     if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
         return -1;
-    if (ADD_UFUNC(dict, relu, 1) < 0 || ADD_UFUNC(dict, relu_grad, 2) < 0)
+    if (ADD_UFUNC(dict, fast, relu, 1) < 0 || ADD_UFUNC(dict, fast, relu_grad, 2) < 0)
         return -1;
     return 0;
 }
 
-int relu_ext_register(void *dict)
+int relu_ext_register(void *dict, int fast)
 {
     relu_ext_parallel_init();
     /* cffi lets go of the GIL around every call. */
     PyGILState_STATE gil = PyGILState_Ensure();
-    int status = register_all(dict);
+    int status = register_all(dict, fast);
     if (status < 0) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);

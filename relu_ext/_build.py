@@ -44,7 +44,7 @@ ffibuilder = cffi.FFI()
 ffibuilder.cdef(prototypes[1].replace("RELU_EXT_API ", ""))
 # What the package itself needs besides; the headers in csrc/ say what it is.
 ffibuilder.cdef("""
-    int relu_ext_register(void *dict);
+    int relu_ext_register(void *dict, int fast);
     int relu_ext_openmp(void);
     int relu_ext_get_num_threads(void);
     int relu_ext_get_num_threads_asked(void);
@@ -53,13 +53,14 @@ ffibuilder.cdef("""
     void relu_ext_set_parallel_bytes(size_t bytes);
     size_t relu_ext_get_stream_bytes(void);
     void relu_ext_set_stream_bytes(size_t bytes);
+    void relu_ext_set_pool_bytes(size_t bytes);
 """)
 
 ffibuilder.set_source(
     "relu_ext._relu_ext",
     '#include "relu_ext.h"\n#include "parallel.h"\n'
-    '#include "ufuncs.h"\n',
-    sources=[f"csrc/{name}.c" for name in ("relu_ext", "parallel", "ufuncs")],
+    '#include "pool.h"\n#include "ufuncs.h"\n',
+    sources=[f"csrc/{name}.c" for name in ("relu_ext", "parallel", "ufuncs", "fast_call", "pool")],
     depends=[str(path) for path in Path("csrc").glob("*.h")],
     include_dirs=["csrc", numpy.get_include()],
     # One binary for every CPython from 3.10 on. NumPy's headers need the version

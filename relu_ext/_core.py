@@ -51,7 +51,8 @@ if (forced := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(forced.en
 
 # cffi cannot pass Python objects; an object's address is its id in CPython.
 _registered = {}
-if lib.relu_ext_register(ffi.cast("void *", id(_registered))) != 0:
+_fast = os.environ.get("RELU_EXT_FAST_CALL", "1") != "0"
+if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
     raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")
 relu = _registered["relu"]
 relu_grad = _registered["relu_grad"]

@@ -37,8 +37,10 @@ def relu_(x):
     >>> x
     array([0, 2], dtype=int8)
     """
-    _require_writable(x, "relu_", "x", "relu(x)")
-    relu(x, x)
+    try:
+        relu(x, x)
+    except (TypeError, ValueError) as error:
+        raise _explained(error, x, "x", "relu(x)") from None
     return x
 
 
@@ -75,16 +77,22 @@ def relu_grad_(dy, x):
     >>> relu_grad_(np.array([1., 2., 3.]), np.array([-1., 0., 4.]))
     array([0., 0., 3.])
     """
-    _require_writable(dy, "relu_grad_", "dy", "relu_grad(dy, x)")
-    relu_grad(dy, x, dy)
+    try:
+        relu_grad(dy, x, dy)
+    except (TypeError, ValueError) as error:
+        raise _explained(error, dy, "dy", "relu_grad(dy, x)") from None
     return dy
 
 
-def _require_writable(array, function, name, instead):
+def _explained(error, array, name, instead):
+    """The error that the ufunc raised, in the words of somebody who meant to work in place."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(
-            f"{function} writes into an ndarray, and {name} is a {type(array).__name__}; "
+        return TypeError(
+            f"{name} is a {type(array).__name__}, and only an ndarray can be overwritten; "
             f"use {instead} for a new array"
         )
     if not array.flags.writeable:
-        raise ValueError(f"{name} is read-only; use {instead} for a new array")
+        return ValueError(f"{name} is read-only; use {instead} for a new array")
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{error}; {name} has dtype {array.dtype} and shape {array.shape}: "
+                f"convert it first, or use {instead} for a new array")

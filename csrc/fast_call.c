@@ -1,0 +1,228 @@
+#include "fast_call.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "parallel.h"
+#include "pool.h"
+
+/* As in CPython's headers, which leave them out of the limited API before 3.12. */
+typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,
+                                PyObject *kwnames);
+static const size_t ARGUMENTS_OFFSET = (size_t)1 << (8 * sizeof(size_t) - 1);
+
+/* NumPy's built-in types are numbered from 0; others go NumPy's way. */
+enum { BUILTIN_TYPES = NPY_HALF + 1 };
+
+/* NumPy's private flag of broadcast arrays, the first write to which is to give a warning. */
+static const int WARN_ON_WRITE = (int)(1u << 31);
+
+/* Where letting go of the GIL begins to cost less than it is worth to other threads. */
+static const size_t KEEP_GIL_BYTES = 64 << 10;
+
+struct fast_call {
+    PyObject *ufunc;
+    vectorcall original;
+    int nin;
+    const struct relu_ext_kernel *kernels[BUILTIN_TYPES];
+};
+
+static struct fast_call fast_calls[8];
+static int fast_call_count;
+static PyObject *out_keyword;
+
+/* The array, if it is one without surprises and of that type; -1 for any type. */
+static PyArrayObject *plain_array(PyObject *object, int type_num)
+{
+    if (Py_TYPE(object) != &PyArray_Type)
+        return NULL;
+    PyArrayObject *array = (PyArrayObject *)object;
+    PyArray_Descr *descr = PyArray_DESCR(array);
+    bool native = descr->byteorder == NPY_NATIVE || descr->byteorder == NPY_IGNORE;
+    bool right_type = type_num < 0 ? descr->type_num < BUILTIN_TYPES : descr->type_num == type_num;
+    return native && right_type && PyArray_ISALIGNED(array) ? array : NULL;
+}
+
+static bool same_shape(PyArrayObject *a, PyArrayObject *b)
+{
+    int ndim = PyArray_NDIM(a);
+    if (PyArray_NDIM(b) != ndim)
+        return false;
+    for (int i = 0; i < ndim; i++)
+        if (PyArray_DIM(a, i) != PyArray_DIM(b, i))
+            return false;
+    return true;
+}
+
+/* Whether two arrays of one shape are the same memory in the same order, or share none. */
+static bool same_or_disjoint(PyArrayObject *a, ptrdiff_t a_stride, PyArrayObject *b,
+                             ptrdiff_t b_stride, const struct relu_ext_rows *r, size_t size)
+{
+    const uintptr_t a_first = (uintptr_t)PyArray_DATA(a), b_first = (uintptr_t)PyArray_DATA(b);
+    const size_t row = r->columns * size, last = r->rows - 1;
+    const uintptr_t a_end = a_first + last * (size_t)a_stride + row;
+    const uintptr_t b_end = b_first + last * (size_t)b_stride + row;
+    return (a_first == b_first && a_stride == b_stride) || a_end <= b_first || b_end <= a_first;
+}
+
+/* Rows of contiguous elements that do not overlap, as a[:, :k] has them. */
+static bool has_rows(PyArrayObject *array, ptrdiff_t *stride)
+{
+    *stride = PyArray_STRIDE(array, 0);
+    return PyArray_STRIDE(array, 1) == PyArray_ITEMSIZE(array)
+           && *stride >= PyArray_DIM(array, 1) * PyArray_ITEMSIZE(array);
+}
+
+/* Describes the operation but for fresh_out; false if it is one for NumPy. */
+static bool find_rows(PyArrayObject *a, PyArrayObject *b, PyArrayObject *out,
+                      struct relu_ext_rows *r)
+{
+    const size_t size = (size_t)PyArray_ITEMSIZE(out);
+    const npy_intp *shape = PyArray_DIMS(out);
+
+    r->a_stride = r->b_stride = r->out_stride = 0;
+    if (PyArray_FLAGS(a) & PyArray_FLAGS(b) & PyArray_FLAGS(out)
+        & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) {
+        r->rows = 1;
+        r->columns = (size_t)PyArray_SIZE(out);
+    }
+    else if (PyArray_NDIM(out) == 2 && shape[0] > 0 && has_rows(a, &r->a_stride)
+             && has_rows(b, &r->b_stride) && has_rows(out, &r->out_stride)) {
+        r->rows = (size_t)shape[0];
+        r->columns = (size_t)shape[1];
+    }
+    else
+        return false;
+    r->a = PyArray_BYTES(a);
+    r->b = PyArray_BYTES(b);
+    r->out = PyArray_BYTES(out);
+    return same_or_disjoint(a, r->a_stride, out, r->out_stride, r, size)
+           && same_or_disjoint(b, r->b_stride, out, r->out_stride, r, size);
+}
+
+/* What NumPy calls when the ufunc is called. */
+static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    const struct fast_call *f = fast_calls;
+    while (f->ufunc != callable)
+        f++;
+
+    const size_t nargs = nargsf & ~ARGUMENTS_OFFSET, nin = (size_t)f->nin;
+    const bool out_positional = nargs == nin + 1 && kwnames == NULL;
+    const bool out_named = nargs == nin && kwnames != NULL && PyTuple_Size(kwnames) == 1
+                           && PyTuple_GetItem(kwnames, 0) == out_keyword;
+    if (!(out_positional || out_named || (nargs == nin && kwnames == NULL)))
+        goto numpy;
+
+    PyArrayObject *a = plain_array(args[0], -1);
+    if (a == NULL || PyArray_NDIM(a) == 0)
+        goto numpy;
+    const int type_num = PyArray_TYPE(a);
+    const struct relu_ext_kernel *kernel = f->kernels[type_num];
+    PyArrayObject *b = nin == 2 ? plain_array(args[1], type_num) : a;
+    if (kernel == NULL || b == NULL || !same_shape(a, b))
+        goto numpy;
+
+    PyArrayObject *out;
+    struct relu_ext_rows rows;
+    rows.fresh_out = false;
+    if (out_positional || out_named) {
+        out = plain_array(args[nin], type_num);
+        if (out == NULL || !same_shape(a, out) || !PyArray_ISWRITEABLE(out)
+            || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(a, b, out, &rows))
+            goto numpy;
+        Py_INCREF(out);
+    }
+    else {
+        const int both = PyArray_FLAGS(a) & PyArray_FLAGS(b);
+        const bool fortran = !(both & NPY_ARRAY_C_CONTIGUOUS);
+        if (fortran && !(both & NPY_ARRAY_F_CONTIGUOUS))
+            goto numpy;
+        out = relu_ext_pool_array(PyArray_NDIM(a), PyArray_DIMS(a), type_num, fortran,
+                                  (size_t)PyArray_NBYTES(a), &rows.fresh_out);
+        if (out == NULL)
+            return NULL;
+        /* Contiguous and new: it cannot be false. */
+        (void)find_rows(a, b, out, &rows);
+    }
+    if (rows.rows * rows.columns * kernel->size <= KEEP_GIL_BYTES)
+        relu_ext_run_rows(kernel->id, &rows);
+    else {
+        PyThreadState *thread = PyEval_SaveThread();
+        relu_ext_run_rows(kernel->id, &rows);
+        PyEval_RestoreThread(thread);
+    }
+    return (PyObject *)out;
+
+numpy:
+    return f->original(callable, args, nargsf, kwnames);
+}
+
+/* Stands in for a ufunc's entry for one call, to see that it is one. */
+static bool probe_was_called;
+
+static PyObject *probe(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    (void)callable, (void)args, (void)nargsf, (void)kwnames;
+    probe_was_called = true;
+    return PyLong_FromLong(0);
+}
+
+/*
+ * Whether ufunc->vectorcall is where CPython finds the function that it calls:
+ * inside the object, one and the same in two ufuncs, and called when the ufunc is.
+ */
+static int entry_is_as_declared(PyUFuncObject *ufunc)
+{
+    PyObject *basicsize = PyObject_GetAttrString((PyObject *)Py_TYPE(ufunc), "__basicsize__");
+    if (basicsize == NULL)
+        return -1;
+    size_t object_size = PyLong_AsSize_t(basicsize);
+    Py_DECREF(basicsize);
+    if (object_size < offsetof(PyUFuncObject, vectorcall) + sizeof ufunc->vectorcall)
+        return 0;
+
+    PyObject *numpy = PyImport_ImportModule("numpy");
+    PyObject *maximum = numpy ? PyObject_GetAttrString(numpy, "maximum") : NULL;
+    Py_XDECREF(numpy);
+    if (maximum == NULL)
+        return -1;
+    void *original = (void *)ufunc->vectorcall;
+    bool shared = original != NULL && Py_TYPE(maximum) == Py_TYPE(ufunc)
+                  && (void *)((PyUFuncObject *)maximum)->vectorcall == original;
+    Py_DECREF(maximum);
+    if (!shared)
+        return 0;
+
+    vectorcall entry = probe;
+    memcpy(&ufunc->vectorcall, &entry, sizeof entry);
+    probe_was_called = false;
+    PyObject *result = PyObject_CallObject((PyObject *)ufunc, NULL);
+    memcpy(&ufunc->vectorcall, &original, sizeof original);
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return probe_was_called;
+}
+
+int relu_ext_add_fast_call(PyObject *object)
+{
+    PyUFuncObject *ufunc = (PyUFuncObject *)object;
+    int usable = entry_is_as_declared(ufunc);
+    if (usable <= 0)
+        return usable;
+    if (out_keyword == NULL && (out_keyword = PyUnicode_InternFromString("out")) == NULL)
+        return -1;
+
+    struct fast_call *f = &fast_calls[fast_call_count++];
+    f->ufunc = object;
+    f->nin = ufunc->nin;
+    for (int i = 0; i < ufunc->ntypes; i++)
+        f->kernels[(int)ufunc->types[i * ufunc->nargs]] = ufunc->data[i];
+    vectorcall entry = call;
+    memcpy(&f->original, &ufunc->vectorcall, sizeof f->original);
+    memcpy(&ufunc->vectorcall, &entry, sizeof entry);
+    /* The table refers to it for ever. */
+    Py_INCREF(object);
+    return 0;
+}

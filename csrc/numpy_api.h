@@ -1,0 +1,20 @@
+/* Python's and NumPy's headers, as each file that uses them must include them. */
+#ifndef RELU_EXT_NUMPY_API_H
+#define RELU_EXT_NUMPY_API_H
+
+#include <Python.h>
+
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+
+/* One file imports NumPy's function table, the others share it. */
+#define PY_ARRAY_UNIQUE_SYMBOL relu_ext_array_api
+#define PY_UFUNC_UNIQUE_SYMBOL relu_ext_ufunc_api
+#ifndef RELU_EXT_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#define NO_IMPORT_UFUNC
+#endif
+#include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
+
+#endif
