@@ -1,0 +1,139 @@
+"""
+The oracle: what relu_ext has to compute, from the contract's table and nothing else.
+
+A float's bits are taken apart into sign, exponent and mantissa, and the table's rows are
+looked up one by one. Slow and plain on purpose: nothing here is shared with the kernels.
+
+A format has the name that the C functions end in: i8 ... u64, f16, bf16, f32, f64 and
+longdouble, and "bool" besides. An array's dtype implies it, except where uint16 holds the
+bits of an f16 or bf16.
+
+x87's long double has encodings that no processor since the 80387 makes or accepts
+(unnormals, pseudo-infinities, ...). The table does not speak of them, and no test has them.
+"""
+
+import sys
+
+import numpy as np
+
+# Exponent bits and mantissa bits; there is one sign bit.
+FLOATS = {"f16": (5, 10), "bf16": (8, 7), "f32": (8, 23), "f64": (11, 52)}
+
+LONGDOUBLE_SIZE = np.dtype(np.longdouble).itemsize
+LONGDOUBLE_IS_X87 = np.finfo(np.longdouble).nmant == 63
+LONGDOUBLE_IS_QUAD = np.finfo(np.longdouble).nmant == 112
+if LONGDOUBLE_IS_X87:
+    FLOATS["longdouble"] = (15, 63)  # and between them a 1, written out
+elif LONGDOUBLE_IS_QUAD:
+    FLOATS["longdouble"] = (15, 112)
+else:  # binary64, or a pair of them, of which the first says what the number is
+    FLOATS["longdouble"] = (11, 52)
+
+SIGNED = ("i8", "i16", "i32", "i64")
+UNSIGNED = ("u8", "u16", "u32", "u64")
+
+# The NumPy type that holds a format.
+STORAGE = {
+    "bool": np.dtype(bool),
+    **{name: np.dtype(f"i{int(name[1:]) // 8}") for name in SIGNED},
+    **{name: np.dtype(f"u{int(name[1:]) // 8}") for name in UNSIGNED},
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(np.uint16),
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+    "longdouble": np.dtype(np.longdouble),
+}
+
+
+def relu(x, name=None):
+    return _copy_or_zero(x, _passes(x, name or format_of(x.dtype)))
+
+
+def relu_grad(dy, x, name=None):
+    dy, x = np.broadcast_arrays(dy, x)
+    return _copy_or_zero(dy, _passes(x, name or format_of(x.dtype)))
+
+
+def format_of(dtype):
+    """'f32' for numpy.float32, and so on."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        return "bool"
+    if dtype.char == "g":
+        return "longdouble"
+    return f"{dtype.kind}{8 * dtype.itemsize}"
+
+
+def value_size(name):
+    """How many bytes of an element mean something: x87's long double ends in padding."""
+    return 10 if name == "longdouble" and LONGDOUBLE_IS_X87 else STORAGE[name].itemsize
+
+
+def bytes_of(a):
+    """The bytes of each element, in the machine's order, along a last axis."""
+    native = np.array(a, dtype=a.dtype.newbyteorder("="), order="C", subok=False)
+    return native.reshape(a.shape + (1,)).view(np.uint8)
+
+
+def value_bytes(a):
+    """bytes_of, without padding."""
+    return bytes_of(a)[..., : value_size(format_of(a.dtype))]
+
+
+def fields(x, name):
+    """Sign, exponent and mantissa of each float."""
+    raw = bytes_of(x)
+    exponent_bits, mantissa_bits = FLOATS[name]
+    if name != "longdouble":
+        word = _word(raw, 0, raw.shape[-1])
+    elif LONGDOUBLE_IS_X87:
+        top, mantissa = _word(raw, 8, 2), _word(raw, 0, 8)
+        return top >> 15, top & 0x7FFF, mantissa & 0x7FFF_FFFF_FFFF_FFFF
+    elif LONGDOUBLE_IS_QUAD:
+        halves = [_word(raw, 0, 8), _word(raw, 8, 8)]
+        low, high = halves if sys.byteorder == "little" else halves[::-1]
+        # Whether the mantissa is zero is all that is ever asked.
+        return high >> 63, (high >> 48) & 0x7FFF, (high & 0xFFFF_FFFF_FFFF) | low
+    else:
+        word = _word(raw, 0, 8)
+    sign = word >> (exponent_bits + mantissa_bits)
+    exponent = (word >> mantissa_bits) & (2**exponent_bits - 1)
+    return sign, exponent, word & (2**mantissa_bits - 1)
+
+
+def assemble(sign, exponent, mantissa, name):
+    """The one float that is made of these, in an array of length 1: the inverse of fields."""
+    exponent_bits, mantissa_bits = FLOATS[name]
+    if name == "longdouble" and LONGDOUBLE_IS_X87:
+        bits = sign << 79 | exponent << 64 | (exponent != 0) << 63 | mantissa
+    else:
+        bits = sign << (exponent_bits + mantissa_bits) | exponent << mantissa_bits | mantissa
+    size = STORAGE[name].itemsize
+    width = size if LONGDOUBLE_IS_X87 or LONGDOUBLE_IS_QUAD else min(size, 8)
+    raw = bits.to_bytes(width, sys.byteorder).ljust(size, b"\0")
+    return np.frombuffer(raw, dtype=STORAGE[name])
+
+
+def _word(raw, start, size):
+    part = np.ascontiguousarray(raw[..., start : start + size])
+    return part.view(f"u{size}")[..., 0]
+
+
+def _passes(x, name):
+    """Where does relu give x itself?"""
+    if name in UNSIGNED or name == "bool":
+        return np.ones(x.shape, dtype=bool)
+    if name in SIGNED:
+        size = STORAGE[name].itemsize
+        return _word(bytes_of(x), 0, size) >> (8 * size - 1) == 0
+    sign, exponent, mantissa = fields(x, name)
+    largest = 2 ** FLOATS[name][0] - 1
+    is_nan = (exponent == largest) & (mantissa != 0)
+    is_zero = (exponent == 0) & (mantissa == 0)
+    is_negative = sign == 1
+    return is_nan | ~(is_zero | is_negative)
+
+
+def _copy_or_zero(a, copied):
+    result = np.where(copied[..., np.newaxis], bytes_of(a), np.uint8(0))
+    return result.view(a.dtype.newbyteorder("=")).reshape(a.shape)

@@ -1,0 +1,172 @@
+"""
+The shortcut in front of the ufuncs: whatever it takes or leaves, the result is NumPy's own.
+
+`where=True` changes nothing but that the call goes NumPy's way.
+"""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from arrays import assert_same_bits, new
+
+from relu_ext import lib, relu, relu_grad
+
+each_ufunc = pytest.mark.parametrize("ufunc", [relu, relu_grad], ids=lambda u: u.__name__)
+
+SHAPES = [1, 3, 16, 1000, 20011, (), (1,), (0,), (3, 5), (2, 0, 3), (2, 3, 4), (1,) * 32]
+
+
+def outcome(call):
+    """What a call gives: a result, or an exception's type and text."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error), str(error)
+
+
+def content(a):
+    """All that can differ between two arrays, of any dtype; anything else as it is."""
+    if isinstance(a, tuple):
+        return [content(item) for item in a]
+    if not isinstance(a, (np.ndarray, np.generic)):
+        return a
+    plain = np.asarray(a)
+    return plain.dtype.str, plain.dtype.char, plain.shape, plain.strides, repr(plain.tolist())
+
+
+def test_it_is_on_unless_turned_off():
+    wanted = os.environ.get("RELU_EXT_FAST_CALL", "1") != "0"
+    assert lib.relu_ext_fast_calls() == (2 if wanted else 0)
+    for value, ufuncs in ("0", 0), ("1", 2):
+        code = f"from relu_ext import lib; assert lib.relu_ext_fast_calls() == {ufuncs}"
+        environment = {**os.environ, "RELU_EXT_FAST_CALL": value}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize(
+    "ufunc, char", [(ufunc, types[0]) for ufunc in (relu, relu_grad) for types in ufunc.types]
+)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_same_as_numpys_way(ufunc, char, shape, rng):
+    inputs = [new(char, shape, rng) for _ in range(ufunc.nin)]
+    got, want = ufunc(*inputs), ufunc(*inputs, where=True)
+    assert type(got) is type(want)
+    assert np.asarray(got).strides == np.asarray(want).strides
+    assert got.dtype.char == want.dtype.char
+    assert_same_bits(got, want)
+    for call in (lambda y: ufunc(*inputs, y), lambda y: ufunc(*inputs, out=y)):
+        out = np.empty_like(inputs[0])
+        assert call(out) is out
+        assert_same_bits(out, want)
+
+
+def odd_arrays(rng):
+    """Arrays of which each has something that the shortcut has to notice."""
+    plain = rng.standard_normal((4, 6), np.float32)
+    locked = plain.copy()
+    locked.flags.writeable = False
+    unaligned = np.empty(plain.nbytes + 1, np.uint8)[1:].view("f").reshape(plain.shape)
+    unaligned[...] = plain
+    return {
+        "plain": plain,
+        "Fortran order": np.asfortranarray(plain),
+        "columns": np.repeat(plain, 2, axis=1)[:, :6],
+        "every other column": np.repeat(plain, 2, axis=1)[:, ::2],
+        "flipped": plain.copy()[::-1],
+        "broadcast": np.broadcast_to(plain[:1], (4, 6)),
+        "read-only": locked,
+        "unaligned": unaligned,
+        "byte-swapped": plain.astype(">f4" if sys.byteorder == "little" else "<f4"),
+        "with metadata": plain.astype(np.dtype("f4", metadata={"unit": "m"})),
+        "another type": plain.astype("d"),
+        "another shape": plain[:3].copy(),
+        "fewer dimensions": plain[0].copy(),
+        "subclass": plain.view(np.memmap),
+        "masked": np.ma.masked_less(plain.copy(), 0),
+        "list": plain.tolist(),
+        "complex": plain.astype("F"),
+        "object": plain.astype(object),
+        "none": None,
+        "tuple": (plain.copy(),),
+    }
+
+
+ODD = [*odd_arrays(np.random.default_rng(0))]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("x", ODD)
+@pytest.mark.parametrize("out", ODD)
+def test_odd_arrays(x, out):
+    """The same result, or the same error and the output as it was."""
+
+    def run(**how):
+        arrays = odd_arrays(np.random.default_rng(0))
+        target = odd_arrays(np.random.default_rng(1))[out]
+        return outcome(lambda: relu(arrays[x], out=target, **how)), target
+
+    (got, got_target), (want, want_target) = run(), run(where=True)
+    assert type(got) is type(want)
+    assert content(got) == content(want)
+    assert (got is got_target) == (want is want_target)
+    assert content(got_target) == content(want_target)
+
+
+@pytest.mark.parametrize("shift", range(-70, 71, 7))
+def test_overlap(shift, rng):
+    base = new("f", 2000, rng)
+    x, y = base[100:-100], base[100 + shift : 1900 + shift]
+    want = base.copy()
+    want[100 + shift : 1900 + shift] = relu(x, where=True)
+    relu(x, y)
+    assert_same_bits(base, want)
+
+
+@each_ufunc
+def test_wrong_calls(ufunc, rng):
+    x = new("f", 5, rng)
+    args = (x,) * ufunc.nin
+    for positional, named in [
+        ((), {}),
+        (args[1:], {}),
+        ((*args, x, x), {}),
+        ((*args, x), {"out": x}),
+        (args, {"output": x}),
+        (args, {"x": x}),
+        (args[:-1], {"out": x}),
+        (args, {"out": ()}),
+        (args, {"out": (x, x)}),
+        ((*args, "y"), {}),
+        ((*args, 3), {}),
+    ]:
+        kind, _ = outcome(lambda p=positional, n=named: ufunc(*p, **n))
+        assert issubclass(kind, (TypeError, ValueError))
+
+
+@each_ufunc
+def test_references_and_memory_stay_level(ufunc):
+    x = np.ones(100, "f")
+    y = np.empty_like(x)
+    inputs = (x,) * ufunc.nin
+    short = np.empty(3, "f")
+
+    def calls():
+        for _ in range(1000):
+            ufunc(*inputs)
+            ufunc(*inputs, y)
+            ufunc(*inputs, out=y)
+            outcome(lambda: ufunc(*inputs, short))
+
+    calls()
+    before = [sys.getrefcount(o) for o in (x, y, short, x.dtype, ufunc)]
+    tracemalloc.start()
+    first = tracemalloc.get_traced_memory()[0]
+    calls()
+    grown = tracemalloc.get_traced_memory()[0] - first
+    tracemalloc.stop()
+    assert [sys.getrefcount(o) for o in (x, y, short, x.dtype, ufunc)] == before
+    assert grown < 10_000

@@ -1,0 +1,85 @@
+"""Large new results, whose memory is used again."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from arrays import address, assert_same_bits
+
+import relu_ext
+from relu_ext import lib, relu
+
+# Just large enough for the pool, whose mappings are multiples of 2 MiB.
+N = 2**23 + 1
+
+
+def test_large_results_are_independent():
+    """Memory of results that died is used again, and of none that lives."""
+    x = np.ones(N, np.float32)
+    results = [relu(x * k) for k in range(1, 4)]
+    del results[1]
+    results += [relu(x * 4), relu(x * 5)]
+    for result, value in zip(results, (1, 3, 4, 5)):
+        assert result.flags.owndata and result.flags.writeable
+        assert result[0] == result[-1] == value and (result == value).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the pool")
+def test_memory_is_used_again():
+    x = np.ones(N, np.float32)
+    first = relu(x)
+    where = address(first)
+    del first
+    assert address(relu(x)) == where
+
+
+def test_orders():
+    x = np.ones((N // 2, 2), np.float32)
+    assert relu(x).flags.c_contiguous
+    assert relu(x.T).flags.f_contiguous
+
+
+def test_resize_and_derived_arrays():
+    """What NumPy does with memory that is not its own allocator's."""
+    y = relu(np.arange(N, dtype=np.float32))
+    want = y.copy()
+    y.resize(2 * N, refcheck=False)
+    assert_same_bits(y[:N], want)
+    assert not y[N:].any()
+    y.resize(10, refcheck=False)
+    assert_same_bits(y, want[:10])
+
+
+def test_turned_off():
+    code = """if True:
+        import numpy as np, relu_ext
+        for n in (2**23, 2**24):
+            assert (relu_ext.relu(np.full(n, -1, np.float32)) == 0).all()
+    """
+    for mebibytes in ("0", "40"):
+        environment = {**os.environ, "RELU_EXT_POOL_MIB": mebibytes}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+
+
+def test_bad_environment():
+    done = subprocess.run(
+        [sys.executable, "-c", "import relu_ext"],
+        env={**os.environ, "RELU_EXT_POOL_MIB": "many"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "ImportError: RELU_EXT_POOL_MIB='many'" in done.stderr
+
+
+def test_never_keeps_more_than_it_may():
+    x = np.ones(N, np.float32)
+    lib.relu_ext_set_pool_bytes(40 << 20)
+    try:
+        for _ in range(3):
+            results = [relu(x) for _ in range(6)]
+            assert all((y == 1).all() for y in results)
+            del results
+    finally:
+        lib.relu_ext_set_pool_bytes(512 << 20)
