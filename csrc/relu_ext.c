@@ -27,7 +27,8 @@
 
 /*
  * RELU_EXT_NO_OVERLAP: what an iteration stores, no later one loads. True of
- * disjoint buffers and in place; compilers cannot know it.
+ * disjoint buffers and in place; compilers cannot know it. Clang unrolls by
+ * itself what GCC has to be told to, for a quarter more speed in cache.
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
  */
@@ -35,7 +36,7 @@
 #define RELU_EXT_NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
 #elif defined(__GNUC__)
-#define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep")
+#define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep") _Pragma("GCC unroll 4")
 #define RELU_EXT_ONE_BLOCK _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #else
 #define RELU_EXT_NO_OVERLAP
