@@ -32,22 +32,21 @@ static struct fast_call fast_calls[8];
 static int fast_call_count;
 static PyObject *out_keyword;
 
-/* The array, if it is one without surprises and of that type; -1 for any type. */
-static PyArrayObject *plain_array(PyObject *object, int type_num)
+/* The array, if it is one without surprises. */
+static PyArrayObject *plain_array(PyObject *object)
 {
     if (Py_TYPE(object) != &PyArray_Type)
         return NULL;
     PyArrayObject *array = (PyArrayObject *)object;
-    PyArray_Descr *descr = PyArray_DESCR(array);
-    bool native = descr->byteorder == NPY_NATIVE || descr->byteorder == NPY_IGNORE;
-    bool right_type = type_num < 0 ? descr->type_num < BUILTIN_TYPES : descr->type_num == type_num;
-    return native && right_type && PyArray_ISALIGNED(array) ? array : NULL;
+    const char order = PyArray_DESCR(array)->byteorder;
+    bool native = order == NPY_NATIVE || order == NPY_IGNORE;
+    return native && PyArray_ISALIGNED(array) ? array : NULL;
 }
 
-static bool same_shape(PyArrayObject *a, PyArrayObject *b)
+static bool same_type_and_shape(PyArrayObject *a, PyArrayObject *b)
 {
     int ndim = PyArray_NDIM(a);
-    if (PyArray_NDIM(b) != ndim)
+    if (PyArray_TYPE(b) != PyArray_TYPE(a) || PyArray_NDIM(b) != ndim)
         return false;
     for (int i = 0; i < ndim; i++)
         if (PyArray_DIM(a, i) != PyArray_DIM(b, i))
@@ -115,21 +114,23 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
     if (!(out_positional || out_named || (nargs == nin && kwnames == NULL)))
         goto numpy;
 
-    PyArrayObject *a = plain_array(args[0], -1);
-    if (a == NULL || PyArray_NDIM(a) == 0)
+    PyArrayObject *a = plain_array(args[0]);
+    PyArrayObject *b = nin == 2 ? plain_array(args[1]) : a;
+    if (a == NULL || b == NULL || !same_type_and_shape(a, b))
         goto numpy;
     const int type_num = PyArray_TYPE(a);
-    const struct relu_ext_kernel *kernel = f->kernels[type_num];
-    PyArrayObject *b = nin == 2 ? plain_array(args[1], type_num) : a;
-    if (kernel == NULL || b == NULL || !same_shape(a, b))
+    const struct relu_ext_kernel *kernel =
+        type_num >= 0 && type_num < BUILTIN_TYPES ? f->kernels[type_num] : NULL;
+    /* Without dimensions and without `out` the result is a scalar. */
+    if (kernel == NULL || PyArray_NDIM(a) == 0)
         goto numpy;
 
     PyArrayObject *out;
     struct relu_ext_rows rows;
     rows.fresh_out = false;
     if (out_positional || out_named) {
-        out = plain_array(args[nin], type_num);
-        if (out == NULL || !same_shape(a, out) || !PyArray_ISWRITEABLE(out)
+        out = plain_array(args[nin]);
+        if (out == NULL || !same_type_and_shape(a, out) || !PyArray_ISWRITEABLE(out)
             || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(a, b, out, &rows))
             goto numpy;
         Py_INCREF(out);
@@ -203,6 +204,11 @@ static int entry_is_as_declared(PyUFuncObject *ufunc)
     Py_XDECREF(result);
     PyErr_Clear();
     return probe_was_called;
+}
+
+int relu_ext_fast_calls(void)
+{
+    return fast_call_count;
 }
 
 int relu_ext_add_fast_call(PyObject *object)

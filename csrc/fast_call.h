@@ -17,4 +17,7 @@
  */
 int relu_ext_add_fast_call(PyObject *ufunc);
 
+/* The number of ufuncs that have it. */
+int relu_ext_fast_calls(void);
+
 #endif

@@ -69,7 +69,8 @@ static void *pool_malloc(void *unused, size_t size)
     union header *header = NULL;
 
     if (!atomic_flag_test_and_set(&busy)) {
-        for (int i = 0; i < kept_count && header == NULL; i++)
+        /* The latest: the likeliest to be in a cache. */
+        for (int i = kept_count - 1; i >= 0 && header == NULL; i--)
             if (kept[i].mapped == need)
                 header = take(i).start;
         atomic_flag_clear(&busy);

@@ -43,11 +43,19 @@ def available_isas():
     return tuple(names)
 
 
-if (forced := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(forced.encode()) != 0:
+if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(name.encode()) != 0:
     raise ImportError(
-        f"RELU_EXT_ISA={forced!r} is not an instruction set that this CPU can run; "
+        f"RELU_EXT_ISA={name!r} is not an instruction set that this CPU can run; "
         f"valid here: {', '.join(available_isas())}"
     )
+
+if text := os.environ.get("RELU_EXT_POOL_MIB"):
+    if not text.isdecimal():
+        raise ImportError(
+            f"RELU_EXT_POOL_MIB={text!r} is not a number of MiB to keep for large results; "
+            "valid are 0 (none), 1, 2, 3, ..."
+        )
+    lib.relu_ext_set_pool_bytes(int(text) << 20)
 
 # cffi cannot pass Python objects; an object's address is its id in CPython.
 _registered = {}
