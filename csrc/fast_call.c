@@ -65,11 +65,11 @@ static bool same_or_disjoint(PyArrayObject *a, ptrdiff_t a_stride, PyArrayObject
     return (a_first == b_first && a_stride == b_stride) || a_end <= b_first || b_end <= a_first;
 }
 
-/* Rows of contiguous elements that do not overlap, as a[:, :k] has them. */
+/* Rows of contiguous elements that do not overlap, as a[:, :k] has them; no mere column. */
 static bool has_rows(PyArrayObject *array, ptrdiff_t *stride)
 {
     *stride = PyArray_STRIDE(array, 0);
-    return PyArray_STRIDE(array, 1) == PyArray_ITEMSIZE(array)
+    return PyArray_DIM(array, 1) > 1 && PyArray_STRIDE(array, 1) == PyArray_ITEMSIZE(array)
            && *stride >= PyArray_DIM(array, 1) * PyArray_ITEMSIZE(array);
 }
 
@@ -140,8 +140,7 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
         const bool fortran = !(both & NPY_ARRAY_C_CONTIGUOUS);
         if (fortran && !(both & NPY_ARRAY_F_CONTIGUOUS))
             goto numpy;
-        out = relu_ext_pool_array(PyArray_NDIM(a), PyArray_DIMS(a), type_num, fortran,
-                                  (size_t)PyArray_NBYTES(a), &rows.fresh_out);
+        out = relu_ext_pool_array(a, fortran, &rows.fresh_out);
         if (out == NULL)
             return NULL;
         /* Contiguous and new: it cannot be false. */
@@ -189,14 +188,14 @@ static int entry_is_as_declared(PyUFuncObject *ufunc)
     Py_XDECREF(numpy);
     if (maximum == NULL)
         return -1;
-    void *original = (void *)ufunc->vectorcall;
-    bool shared = original != NULL && Py_TYPE(maximum) == Py_TYPE(ufunc)
-                  && (void *)((PyUFuncObject *)maximum)->vectorcall == original;
+    vectorcall original, other, entry = probe;
+    memcpy(&original, &ufunc->vectorcall, sizeof original);
+    memcpy(&other, &((PyUFuncObject *)maximum)->vectorcall, sizeof other);
+    bool shared = original != NULL && original == other && Py_TYPE(maximum) == Py_TYPE(ufunc);
     Py_DECREF(maximum);
     if (!shared)
         return 0;
 
-    vectorcall entry = probe;
     memcpy(&ufunc->vectorcall, &entry, sizeof entry);
     probe_was_called = false;
     PyObject *result = PyObject_CallObject((PyObject *)ufunc, NULL);
@@ -217,6 +216,10 @@ int relu_ext_add_fast_call(PyObject *object)
     int usable = entry_is_as_declared(ufunc);
     if (usable <= 0)
         return usable;
+    if (fast_call_count == sizeof fast_calls / sizeof *fast_calls) {
+        PyErr_SetString(PyExc_SystemError, "fast_call.c has no room for another ufunc");
+        return -1;
+    }
     if (out_keyword == NULL && (out_keyword = PyUnicode_InternFromString("out")) == NULL)
         return -1;
 

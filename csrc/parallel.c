@@ -83,8 +83,13 @@ static void run_range(enum relu_ext_id id, const struct relu_ext_rows *r, size_t
 {
     const size_t size = relu_ext_kernels[id].size;
     const size_t total = r->fresh_out ? 0 : r->rows * r->columns;
-    size_t row = r->rows == 1 ? 0 : begin / r->columns, column = begin - row * r->columns;
 
+    if (r->rows == 1) {
+        const size_t at = begin * size;
+        relu_ext_run(id, r->a + at, r->b + at, r->out + at, end - begin, total);
+        return;
+    }
+    size_t row = begin / r->columns, column = begin % r->columns;
     for (; begin < end; row++, column = 0) {
         size_t n = r->columns - column < end - begin ? r->columns - column : end - begin;
         ptrdiff_t i = (ptrdiff_t)row, within = (ptrdiff_t)(column * size);

@@ -7,21 +7,16 @@
 #include <sys/mman.h>
 #endif
 
-static _Atomic(size_t) pool_bytes = (size_t)512 << 20;
-
-void relu_ext_set_pool_bytes(size_t bytes)
+static PyArrayObject *numpy_array(PyArrayObject *like, bool fortran)
 {
-    atomic_store(&pool_bytes, bytes);
+    PyArray_Descr *descr = PyArray_DESCR(like);
+    Py_INCREF(descr);
+    return (PyArrayObject *)PyArray_NewFromDescr(
+        &PyArray_Type, descr, PyArray_NDIM(like), PyArray_DIMS(like), NULL, NULL,
+        fortran ? NPY_ARRAY_F_CONTIGUOUS : 0, NULL);
 }
 
-static PyArrayObject *numpy_array(int ndim, const npy_intp *shape, int type_num, bool fortran)
-{
-    PyArray_Descr *descr = PyArray_DescrFromType(type_num);
-    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, NULL, NULL,
-                                                 fortran ? NPY_ARRAY_F_CONTIGUOUS : 0, NULL);
-}
-
-/* Below this, glibc's malloc reuses memory by itself. */
+/* Below this, 64-bit glibc reuses memory by itself. */
 static const size_t POOLED_BYTES = 32 << 20;
 
 #if defined(__linux__) && defined(MADV_FREE) && defined(MADV_HUGEPAGE)
@@ -45,6 +40,7 @@ struct mapping {
 };
 static struct mapping kept[SLOTS];
 static int kept_count;
+static _Atomic(size_t) pool_bytes = (size_t)512 << 20;
 
 /*
  * Nobody waits for it: who finds it taken does without the pool. So a fork in
@@ -58,6 +54,43 @@ static struct mapping take(int slot)
     kept_count--;
     memmove(&kept[slot], &kept[slot + 1], (size_t)(kept_count - slot) * sizeof *kept);
     return taken;
+}
+
+/* Gives the oldest back until `more` bytes and one slot are free; the caller holds `busy`. */
+static void make_room(size_t more)
+{
+    size_t total = more;
+    for (int i = 0; i < kept_count; i++)
+        total += kept[i].mapped;
+    while (kept_count > 0 && (kept_count == SLOTS || total > atomic_load(&pool_bytes))) {
+        struct mapping oldest = take(0);
+        total -= oldest.mapped;
+        munmap(oldest.start, oldest.mapped);
+    }
+}
+
+void relu_ext_set_pool_bytes(size_t bytes)
+{
+    atomic_store(&pool_bytes, bytes);
+    if (!atomic_flag_test_and_set(&busy)) {
+        make_room(0);
+        atomic_flag_clear(&busy);
+    }
+}
+
+/* A new mapping on a boundary of huge pages, which mmap does not promise: map more and cut. */
+static void *map(size_t size)
+{
+    char *start = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED)
+        return NULL;
+    const size_t before = -(uintptr_t)start % HUGE_PAGE;
+    if (before > 0)
+        munmap(start, before);
+    munmap(start + before + size, HUGE_PAGE - before);
+    madvise(start + before, size, MADV_HUGEPAGE);
+    return start + before;
 }
 
 static void *pool_malloc(void *unused, size_t size)
@@ -76,18 +109,13 @@ static void *pool_malloc(void *unused, size_t size)
         atomic_flag_clear(&busy);
     }
     const bool fresh = header == NULL;
-    if (fresh) {
-        /* Huge pages need a boundary that mmap does not promise: map more and cut. */
-        char *start = mmap(NULL, need + HUGE_PAGE, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (start == MAP_FAILED)
+    if (fresh && (header = map(need)) == NULL) {
+        /* What is kept may be what is missing. */
+        const size_t most = atomic_load(&pool_bytes);
+        relu_ext_set_pool_bytes(0);
+        relu_ext_set_pool_bytes(most);
+        if ((header = map(need)) == NULL)
             return NULL;
-        const size_t before = -(uintptr_t)start % HUGE_PAGE;
-        header = (union header *)(start + before);
-        if (before > 0)
-            munmap(start, before);
-        munmap(start + before + need, HUGE_PAGE - before);
-        madvise(header, need, MADV_HUGEPAGE);
     }
     header->mapped = need;
     header->fresh = fresh;
@@ -101,32 +129,20 @@ static void pool_free(void *unused, void *data, size_t size)
         return;
     union header *header = (union header *)data - 1;
     const struct mapping freed = {header, header->mapped};
-    struct mapping drop[SLOTS + 1];
-    int drops = 0;
+    bool keep = false;
 
-    if (atomic_flag_test_and_set(&busy))
-        drop[drops++] = freed;
-    else {
-        const size_t most = atomic_load(&pool_bytes);
-        size_t total = freed.mapped;
-        for (int i = 0; i < kept_count; i++)
-            total += kept[i].mapped;
-        while (kept_count > 0 && (kept_count == SLOTS || total > most)) {
-            total -= kept[0].mapped;
-            drop[drops++] = take(0);
-        }
-        if (total > most)
-            drop[drops++] = freed;
-        else {
-            madvise(freed.start, freed.mapped, MADV_FREE);
+    if (!atomic_flag_test_and_set(&busy)) {
+        /* Locked memory cannot be marked as free: it would stay for good. */
+        keep = freed.mapped <= atomic_load(&pool_bytes)
+               && madvise(freed.start, freed.mapped, MADV_FREE) == 0;
+        if (keep) {
+            make_room(freed.mapped);
             kept[kept_count++] = freed;
         }
         atomic_flag_clear(&busy);
     }
-    while (drops > 0) {
-        drops--;
-        munmap(drop[drops].start, drop[drops].mapped);
-    }
+    if (!keep)
+        munmap(freed.start, freed.mapped);
 }
 
 static void *pool_calloc(void *unused, size_t count, size_t size)
@@ -151,32 +167,35 @@ static void *pool_realloc(void *unused, void *data, size_t size)
 static PyDataMem_Handler handler = {
     "relu_ext", 1, {NULL, pool_malloc, pool_calloc, pool_realloc, pool_free}};
 
-PyArrayObject *relu_ext_pool_array(int ndim, const npy_intp *shape, int type_num, bool fortran,
-                                   size_t bytes, bool *fresh)
-{
-    static PyObject *capsule;
-    const size_t most = atomic_load_explicit(&pool_bytes, memory_order_relaxed);
+static PyObject *capsule;
 
-    *fresh = false;
-    if (bytes < POOLED_BYTES)
-        return numpy_array(ndim, shape, type_num, fortran);
-    if (bytes > most) {
-        *fresh = true;
-        return numpy_array(ndim, shape, type_num, fortran);
-    }
-    if (capsule == NULL && (capsule = PyCapsule_New(&handler, "mem_handler", NULL)) == NULL)
-        return NULL;
+int relu_ext_pool_init(void)
+{
+    capsule = PyCapsule_New(&handler, "mem_handler", NULL);
+    return capsule == NULL ? -1 : 0;
+}
+
+PyArrayObject *relu_ext_pool_array(PyArrayObject *like, bool fortran, bool *fresh)
+{
+    const size_t bytes = (size_t)PyArray_NBYTES(like);
+
+    *fresh = bytes >= POOLED_BYTES;
+    if (bytes < POOLED_BYTES || bytes > atomic_load(&pool_bytes))
+        return numpy_array(like, fortran);
     PyObject *before = PyDataMem_SetHandler(capsule);
     if (before == NULL)
         return NULL;
-    PyArrayObject *array = numpy_array(ndim, shape, type_num, fortran);
-    PyObject *ours = PyDataMem_SetHandler(before);
+    const bool ours = before == PyDataMem_DefaultHandler;
+    PyArrayObject *array = ours ? numpy_array(like, fortran) : NULL;
+    PyObject *set = PyDataMem_SetHandler(before);
     Py_DECREF(before);
-    if (ours == NULL) {
+    if (set == NULL) {
         Py_XDECREF(array);
         return NULL;
     }
-    Py_DECREF(ours);
+    Py_DECREF(set);
+    if (!ours)
+        return numpy_array(like, fortran);
     if (array != NULL)
         *fresh = ((union header *)PyArray_DATA(array) - 1)->fresh;
     return array;
@@ -184,11 +203,20 @@ PyArrayObject *relu_ext_pool_array(int ndim, const npy_intp *shape, int type_num
 
 #else
 
-PyArrayObject *relu_ext_pool_array(int ndim, const npy_intp *shape, int type_num, bool fortran,
-                                   size_t bytes, bool *fresh)
+int relu_ext_pool_init(void)
 {
-    *fresh = bytes >= POOLED_BYTES;
-    return numpy_array(ndim, shape, type_num, fortran);
+    return 0;
+}
+
+void relu_ext_set_pool_bytes(size_t bytes)
+{
+    (void)bytes;
+}
+
+PyArrayObject *relu_ext_pool_array(PyArrayObject *like, bool fortran, bool *fresh)
+{
+    *fresh = (size_t)PyArray_NBYTES(like) >= POOLED_BYTES;
+    return numpy_array(like, fortran);
 }
 
 #endif

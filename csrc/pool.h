@@ -5,7 +5,8 @@
  * are marked as free to the operating system, which takes them back when it is
  * short of memory.
  *
- * Linux only; elsewhere NumPy allocates.
+ * Linux only; elsewhere, and where the program has chosen a memory handler of its
+ * own, NumPy allocates.
  */
 #ifndef RELU_EXT_POOL_H
 #define RELU_EXT_POOL_H
@@ -14,14 +15,17 @@
 
 #include <stdbool.h>
 
-/*
- * An uninitialised array of a built-in type, `bytes` long, in C or Fortran order.
- * *fresh says whether its pages are probably new. NULL with an exception on failure.
- */
-PyArrayObject *relu_ext_pool_array(int ndim, const npy_intp *shape, int type_num, bool fortran,
-                                   size_t bytes, bool *fresh);
+/* To be called once, first. Returns 0, or -1 with an exception. */
+int relu_ext_pool_init(void);
 
-/* The most that the pool keeps, in bytes; 0 turns it off. */
+/*
+ * An uninitialised array like `like`, of its shape, dtype and memory order, where
+ * it is contiguous in C or Fortran order. *fresh says whether its pages are
+ * probably new. NULL with an exception on failure.
+ */
+PyArrayObject *relu_ext_pool_array(PyArrayObject *like, bool fortran, bool *fresh);
+
+/* The most that the pool keeps, in bytes; with 0 it keeps nothing. */
 void relu_ext_set_pool_bytes(size_t bytes);
 
 #endif

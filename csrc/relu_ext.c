@@ -58,10 +58,6 @@
 #include "longdouble.h"
 #include "stream.h"
 
-#define KERNEL_FACTS(dtype, type, lane, T, op, body, nin, ...)                         \
-    {relu_ext_id_##op##_##dtype, nin, sizeof(type)},
-const struct relu_ext_kernel relu_ext_kernels[] = {RELU_EXT_KERNELS(KERNEL_FACTS, )};
-
 /* relu_f32_avx2, and so on. */
 #define DEFINE_KERNEL(dtype, type, lane, T, op, body, nin, isa, target)                \
     static target void op##_##dtype##_##isa(const void *a, const void *b, void *out,   \
@@ -166,8 +162,10 @@ size_t relu_ext_get_stream_bytes(void)
 {
     size_t bytes = atomic_load_explicit(&stream_bytes, memory_order_relaxed);
     if (bytes == 0) {
+        size_t unset = 0;
         bytes = default_stream_bytes();
-        relu_ext_set_stream_bytes(bytes);
+        if (!atomic_compare_exchange_strong(&stream_bytes, &unset, bytes))
+            bytes = unset;
     }
     return bytes;
 }
@@ -195,8 +193,8 @@ static void run_streaming(const struct isa *isa, const struct relu_ext_kernel *k
     isa->kernels[kernel->id](a + i, b + i, out + i, (bytes - i) / kernel->size);
 }
 
-void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out, size_t n,
-                  size_t total)
+RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out,
+                                    size_t n, size_t total)
 {
     const struct isa *isa = current_isa();
     const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];

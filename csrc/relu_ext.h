@@ -20,7 +20,8 @@
  *               floating-point setting (flush-to-zero, rounding, ...) matters:
  *               floats are handled as the integers that their bits make.
  *   Threads     Any number of threads may call, also on the same inputs. The
- *               functions are serial, allocate nothing and keep no state.
+ *               functions are serial, allocate nothing, and share only the two
+ *               settings at the end of this file, which are atomic.
  *   Cost        One pass: each input is read once and the output written once.
  *   Errors      There are none to report.
  *
@@ -29,8 +30,17 @@
  * (IEEE binary16) and bf16 (bfloat16) are passed as the uint16_t that holds
  * their bits.
  *
- * No Python in here. relu_ext.c is the other half, compiled with any C11
- * compiler and no options but -O3.
+ * To have it in a program, compile relu_ext.c along, with any C11 compiler and no
+ * options but -O3; it includes the other headers of this directory and needs no
+ * Python. Never pass -mavx or -march: the instruction set is chosen at run time.
+ *
+ * Two copies in one program do not clash if each is compiled, and this header
+ * included, with one of these defined:
+ *
+ *   RELU_EXT_PREFIX=mine_   Every name gets that prefix: mine_relu_f32, and so on.
+ *                           The header's names still work in what includes it.
+ *   RELU_EXT_STATIC         Everything is static: include relu_ext.c itself into
+ *                           the one file that uses it.
  */
 #ifndef RELU_EXT_H
 #define RELU_EXT_H
@@ -42,7 +52,13 @@
 extern "C" {
 #endif
 
-#ifndef RELU_EXT_API
+#ifdef RELU_EXT_PREFIX
+#include "relu_ext_prefix.h"
+#endif
+
+#ifdef RELU_EXT_STATIC
+#define RELU_EXT_API static inline
+#else
 #define RELU_EXT_API
 #endif
 
@@ -108,6 +124,15 @@ RELU_EXT_API const char *relu_ext_available_isa(size_t i);
  * list. Safe at any time: a call under way finishes with the one it began with.
  */
 RELU_EXT_API int relu_ext_use_isa(const char *name);
+
+/*
+ * Out of place, inputs and output of at least this many bytes together are
+ * streamed: written past the caches, where the processor has such stores. The
+ * default, to which 0 goes back, is the size of the last-level cache, 64 MiB at
+ * most. It changes the speed, never the result.
+ */
+RELU_EXT_API size_t relu_ext_get_stream_bytes(void);
+RELU_EXT_API void relu_ext_set_stream_bytes(size_t bytes);
 
 /* [end of prototypes] */
 

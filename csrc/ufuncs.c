@@ -12,16 +12,44 @@
 
 #include "fast_call.h"
 #include "parallel.h"
+#include "pool.h"
+#include "relu_ext.h"
+#include "relu_ext_capi.h"
 #include "ufuncs.h"
 
-/* Whether n elements from a and n elements from b share a byte. */
-static bool overlap(const char *a, npy_intp a_step, const char *b, npy_intp b_step, npy_intp n,
-                    npy_intp size)
+/* How an input lies to the output. */
+enum relation {
+    APART,  /* no byte in common */
+    SAME,   /* element on element */
+    AHEAD,  /* no output overwrites an input that comes after it: blocks, read first, will do */
+    BEHIND, /* element by element only */
+};
+
+static enum relation relate(const char *in, npy_intp in_step, const char *out,
+                            npy_intp out_step, npy_intp n, npy_intp size)
 {
-    npy_intp a_span = (n - 1) * a_step, b_span = (n - 1) * b_step;
-    const char *a_low = a_span < 0 ? a + a_span : a, *a_high = a_span < 0 ? a : a + a_span;
-    const char *b_low = b_span < 0 ? b + b_span : b, *b_high = b_span < 0 ? b : b + b_span;
-    return a_low < b_high + size && b_low < a_high + size;
+    const npy_intp in_span = (n - 1) * in_step, out_span = (n - 1) * out_step;
+    const char *in_low = in_span < 0 ? in + in_span : in;
+    const char *out_low = out_span < 0 ? out + out_span : out;
+    const npy_intp in_length = Py_ABS(in_span) + size, out_length = Py_ABS(out_span) + size;
+
+    if (in_low >= out_low + out_length || out_low >= in_low + in_length)
+        return APART;
+    const npy_intp distance = in - out, step = Py_ABS(out_step);
+    if (in_step == out_step && step >= size) {
+        const npy_intp between = Py_ABS(distance) % step;
+        if (distance == 0)
+            return SAME;
+        /* Interleaved, as two columns of one array are. */
+        if (between >= size && between <= step - size)
+            return APART;
+    }
+    /* Ahead from the start, and never caught up with. */
+    if (out_step > 0 && distance >= 0 && in_step >= out_step && in_step >= size)
+        return AHEAD;
+    if (out_step < 0 && distance <= 0 && in_step <= out_step && in_step <= -size)
+        return AHEAD;
+    return BEHIND;
 }
 
 static inline void copy_elements(char *to, npy_intp to_step, const char *from,
@@ -48,8 +76,7 @@ static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp 
  * The inner loop of every ufunc here: PyUFuncGenericFunction.
  *
  * NumPy makes copies where operands overlap, except where going through them in
- * order is right without: then a later input may be an earlier output's memory,
- * and in reductions it must be.
+ * order is right without, and for reductions, whose inputs are earlier outputs.
  */
 static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps, void *data)
 {
@@ -61,44 +88,41 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
     const char *in[2] = {args[0], args[nin - 1]};
     const npy_intp in_step[2] = {steps[0], steps[nin - 1]};
 
-    bool contiguous = out_step == size, in_order = false;
+    bool contiguous = out_step == size, in_order = false, copy[2] = {false, false};
     for (int k = 0; k < nin; k++) {
-        bool in_place = in[k] == out && in_step[k] == out_step && out_step != 0;
-        contiguous &= in_step[k] == size;
-        in_order |= !in_place && overlap(in[k], in_step[k], out, out_step, n, size);
+        const enum relation relation = relate(in[k], in_step[k], out, out_step, n, size);
+        copy[k] = in_step[k] != size || relation == AHEAD;
+        contiguous &= !copy[k];
+        in_order |= relation == BEHIND;
     }
 
-    if (contiguous && !in_order)
-        relu_ext_run_rows(kernel->id, &(struct relu_ext_rows){
-            .a = in[0], .b = in[1], .out = out, .rows = 1, .columns = (size_t)n});
-    else if (in_order)
+    if (in_order)
         for (npy_intp i = 0; i < n; i++)
             relu_ext_run(kernel->id, in[0] + i * in_step[0], in[1] + i * in_step[1],
                          out + i * out_step, 1, 1);
+    else if (contiguous)
+        relu_ext_run_rows(kernel->id, &(struct relu_ext_rows){
+            .a = in[0], .b = in[1], .out = out, .rows = 1, .columns = (size_t)n});
     else {
-        /* Strided operands pass through contiguous blocks that stay in L1. */
+        /* What is not contiguous passes through blocks that stay in L1. */
         enum { BLOCK_BYTES = 4096 };
         _Alignas(64) char in_block[2][BLOCK_BYTES], out_block[BLOCK_BYTES];
         const npy_intp block = BLOCK_BYTES / size;
 
         for (npy_intp i = 0; i < n; i += block) {
-            npy_intp count = n - i < block ? n - i : block;
+            const npy_intp count = n - i < block ? n - i : block;
             const char *from[2];
-            char *to = out + i * out_step;
+            char *to = out_step == size ? out + i * size : out_block;
             for (int k = 0; k < nin; k++) {
                 from[k] = in[k] + i * in_step[k];
-                if (in_step[k] != size) {
+                if (copy[k]) {
                     copy_strided(in_block[k], size, from[k], in_step[k], count, size);
                     from[k] = in_block[k];
                 }
             }
-            if (out_step == size)
-                relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count, (size_t)count);
-            else {
-                relu_ext_run(kernel->id, from[0], from[nin - 1], out_block,
-                             (size_t)count, (size_t)count);
-                copy_strided(to, out_step, out_block, size, count, size);
-            }
+            relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count, (size_t)count);
+            if (to == out_block)
+                copy_strided(out + i * out_step, out_step, out_block, size, count, size);
         }
     }
 }
@@ -261,21 +285,45 @@ static int add_ufunc(PyObject *dict, bool fast, const char *name,
     add_ufunc(dict, fast, #op, op##_loops, op##_data, op##_types,                      \
               sizeof op##_data / sizeof *op##_data, nin, op##_doc)
 
-static int register_all(PyObject *dict, bool fast)
+/* What other extensions borrow; the order is the header's. */
+static int add_capi(PyObject *dict)
 {
-    if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
+    static const relu_ext_capi capi = {
+        .version = RELU_EXT_CAPI_VERSION,
+        .isa = relu_ext_isa,
+#define CAPI_ENTRY(dtype, type, lane, T, op, ...) .op##_##dtype = op##_##dtype,
+        RELU_EXT_KERNELS(CAPI_ENTRY, )
+    };
+    PyObject *capsule = PyCapsule_New((void *)&capi, "relu_ext._C_API", NULL);
+    if (capsule == NULL)
         return -1;
-    if (ADD_UFUNC(dict, fast, relu, 1) < 0 || ADD_UFUNC(dict, fast, relu_grad, 2) < 0)
-        return -1;
-    return 0;
+    int status = PyDict_SetItemString(dict, "_C_API", capsule);
+    Py_DECREF(capsule);
+    return status;
+}
+
+/* What importing the package needs, made once however often it is imported. */
+static PyObject *make_all(bool fast)
+{
+    PyObject *dict = PyDict_New();
+    if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
+        || relu_ext_pool_init() < 0 || ADD_UFUNC(dict, fast, relu, 1) < 0
+        || ADD_UFUNC(dict, fast, relu_grad, 2) < 0 || add_capi(dict) < 0) {
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    relu_ext_parallel_init();
+    return dict;
 }
 
 int relu_ext_register(void *dict, int fast)
 {
-    relu_ext_parallel_init();
+    static PyObject *made;
     /* cffi lets go of the GIL around every call. */
     PyGILState_STATE gil = PyGILState_Ensure();
-    int status = register_all(dict, fast);
+    if (made == NULL)
+        made = make_all(fast);
+    int status = made == NULL ? -1 : PyDict_Update(dict, made);
     if (status < 0) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);

@@ -3,9 +3,9 @@
 #define RELU_EXT_UFUNCS_H
 
 /*
- * Puts the ufuncs into a dictionary, given by its address, with or without the
- * shortcut of fast_call.h. Returns 0, or -1 with the exception that says why
- * under the key "error".
+ * Puts the ufuncs, with or without the shortcut of fast_call.h, and the capsule of
+ * relu_ext_capi.h into a dictionary, given by its address. Returns 0, or -1 with
+ * the exception that says why under the key "error".
  */
 int relu_ext_register(void *dict, int fast);
 

@@ -1,11 +1,14 @@
 """The command ``relu-ext``, also ``python -m relu_ext``."""
 
 import argparse
+import contextlib
 import os
-import statistics
+import shlex
+import stat
 import sys
 import tempfile
 import time
+import types
 
 import numpy as np
 
@@ -13,7 +16,7 @@ import relu_ext
 
 
 def main(argv=None):
-    """Run the command line; returns the exit code (0 done, 2 cannot be done)."""
+    """Run the command line; returns the exit code: 0 done, 1 wrong results, 2 cannot be done."""
     parser = argparse.ArgumentParser(
         prog="relu-ext",
         description="ReLU on NumPy buffers. Without a command: check and time the forward, "
@@ -25,13 +28,46 @@ def main(argv=None):
     apply_parser.add_argument("input", metavar="IN.npy")
     apply_parser.add_argument("output", metavar="OUT.npy")
     apply_parser.set_defaults(run=lambda args: apply(args.input, args.output))
+    config_parser = commands.add_parser(
+        "config",
+        help="say where the C headers and sources are",
+        epilog="example: cc -O3 prog.c $(relu-ext config --sources --cflags) -o prog",
+    )
+    for option, (what, _) in CONFIG.items():
+        config_parser.add_argument(
+            f"--{option}", dest="wanted", action="append_const", const=option, help=what
+        )
+    config_parser.set_defaults(run=lambda args: config(args.wanted))
     parser.set_defaults(run=lambda args: first_run())
     args = parser.parse_args(argv)
     try:
         return args.run(args)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, MemoryError, TypeError, ValueError) as error:
         print(f"relu-ext: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+PACKAGE = os.path.dirname(os.path.abspath(relu_ext.__file__))
+
+# What `relu-ext config` can say: option: (help, value)
+CONFIG = {
+    "includes": ("the directory of the headers", shlex.quote(relu_ext.get_include())),
+    "sources": ("the C files to compile along", shlex.join(relu_ext.get_sources())),
+    "cflags": ("options for the compiler", f"-I{shlex.quote(relu_ext.get_include())} -O3"),
+    "libs": ("options for the linker: none, as the sources are compiled along", ""),
+    "pkgconfigdir": ("for PKG_CONFIG_PATH", shlex.quote(os.path.join(PACKAGE, "pkgconfig"))),
+    "cmakedir": ("for CMAKE_PREFIX_PATH or relu_ext_DIR", shlex.quote(os.path.join(PACKAGE, "cmake"))),
+}
+
+
+def config(wanted):
+    """Print the values asked for, on one line as compilers want them, or all with their names."""
+    if wanted:
+        print(" ".join(CONFIG[option][1] for option in wanted))
+    else:
+        for option, (_, value) in CONFIG.items():
+            print(f"{option:13}{value}".rstrip())
+    return 0
 
 
 def apply(source, target):
@@ -39,21 +75,44 @@ def apply(source, target):
     with open(source, "rb") as file:
         try:
             x = np.lib.format.read_array(file, allow_pickle=False)
-        except ValueError as error:
-            raise ValueError(f"{source} is not a .npy file of numbers: {error}") from None
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # a damaged header can fail anywhere in its parser
+            raise ValueError(f"{source} is not a .npy file of numbers: {error}") from error
     y = np.empty_like(x)
     relu_ext.relu(x, out=y)
-    # Written beside and renamed: a run cut short leaves no half file under the name.
-    folder, name = os.path.split(target)
-    handle, beside = tempfile.mkstemp(prefix=name, dir=folder or ".")
+    with replacing(target) as file:
+        np.lib.format.write_array(file, y, allow_pickle=False)
+    return 0
+
+
+@contextlib.contextmanager
+def replacing(target):
+    """A file to write that takes the place of `target` when all is written, and not before."""
+    target = os.path.realpath(target)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no directory {folder}")
+    if os.path.exists(target) and not os.path.isfile(target):
+        # A device or a pipe: nothing to preserve. NumPy would ask a true file for its position.
+        with open(target, "wb") as file:
+            yield types.SimpleNamespace(write=file.write)
+        return
+    if os.path.exists(target):
+        mode = stat.S_IMODE(os.stat(target).st_mode)
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    handle, beside = tempfile.mkstemp(prefix=".relu-ext-", dir=folder)
     try:
         with open(handle, "wb") as file:
-            np.lib.format.write_array(file, y, allow_pickle=False)
+            yield file
+        os.chmod(beside, mode)
         os.replace(beside, target)
     except BaseException:
         os.unlink(beside)
         raise
-    return 0
 
 
 def first_run(mebibytes=64, rounds=7):
@@ -86,9 +145,9 @@ def first_run(mebibytes=64, rounds=7):
         our_call(), numpy_call()
         equal = np.array_equal(our_result, numpy_result)
         agree = agree and equal
-        times = [(_seconds(our_call), _seconds(numpy_call)) for _ in range(rounds)]
-        our_time, numpy_time = (statistics.median(column) for column in zip(*times))
-        ratio = statistics.median(theirs / our for our, theirs in times)
+        times = np.array([(_seconds(our_call), _seconds(numpy_call)) for _ in range(rounds)])
+        our_time, numpy_time = np.median(times, axis=0)
+        ratio = np.median(times[:, 1] / times[:, 0])
         print(
             f"{name:10}"
             f"{our_time * 1e3:7.2f} ms{moved * n / our_time / 1e9:6.1f} GB/s"

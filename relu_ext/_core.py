@@ -43,7 +43,7 @@ def available_isas():
     return tuple(names)
 
 
-if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(name.encode()) != 0:
+if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(os.fsencode(name)) != 0:
     raise ImportError(
         f"RELU_EXT_ISA={name!r} is not an instruction set that this CPU can run; "
         f"valid here: {', '.join(available_isas())}"
@@ -55,7 +55,7 @@ if text := os.environ.get("RELU_EXT_POOL_MIB"):
             f"RELU_EXT_POOL_MIB={text!r} is not a number of MiB to keep for large results; "
             "valid are 0 (none), 1, 2, 3, ..."
         )
-    lib.relu_ext_set_pool_bytes(int(text) << 20)
+    lib.relu_ext_set_pool_bytes(min(int(text), 2**40) << 20)
 
 # cffi cannot pass Python objects; an object's address is its id in CPython.
 _registered = {}
@@ -64,3 +64,4 @@ if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
     raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")
 relu = _registered["relu"]
 relu_grad = _registered["relu_grad"]
+_C_API = _registered["_C_API"]

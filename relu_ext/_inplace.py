@@ -12,7 +12,8 @@ def relu_(x):
     ----------
     x : ndarray
         Any shape and strides; any dtype of `relu`. Overwritten by ``max(x, 0)``,
-        with the rules of `relu` for NaN and zero.
+        with the rules of `relu` for NaN and zero. An object with
+        ``__array_ufunc__`` of its own decides itself what this does.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def relu_(x):
     try:
         relu(x, x)
     except (TypeError, ValueError) as error:
-        raise _explained(error, x, "x", "relu(x)") from None
+        raise _explained(error, x, "x", "relu(x)") from error
     return x
 
 
@@ -80,7 +81,7 @@ def relu_grad_(dy, x):
     try:
         relu_grad(dy, x, dy)
     except (TypeError, ValueError) as error:
-        raise _explained(error, dy, "dy", "relu_grad(dy, x)") from None
+        raise _explained(error, dy, "dy", "relu_grad(dy, x)") from error
     return dy
 
 
@@ -94,5 +95,7 @@ def _explained(error, array, name, instead):
     if not array.flags.writeable:
         return ValueError(f"{name} is read-only; use {instead} for a new array")
     kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(f"{error}; {name} has dtype {array.dtype} and shape {array.shape}: "
-                f"convert it first, or use {instead} for a new array")
+    return kind(
+        f"{error} (to overwrite {name}, which has dtype {array.dtype} and shape {array.shape}); "
+        f"convert the operands first, or use {instead} for a new array"
+    )

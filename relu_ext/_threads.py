@@ -81,7 +81,7 @@ def _cpu_quota(proc="/proc/self/cgroup", root="/sys/fs/cgroup"):
     """CPUs that the control groups of this process allow, rounded up; None if unlimited."""
     quotas = []
     try:
-        with open(proc) as file:
+        with open(proc, errors="surrogateescape") as file:
             groups = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
         return None

@@ -1,0 +1,127 @@
+/*
+ * The kernels of relu_ext.h borrowed from the Python package at run time: nothing
+ * to compile or link, and the instruction set already chosen.
+ *
+ *     #include <Python.h>
+ *     #include "relu_ext_capi.h"
+ *
+ *     PyMODINIT_FUNC PyInit_mine(void)
+ *     {
+ *         if (relu_ext_import() < 0)
+ *             return NULL;
+ *         ...
+ *     }
+ *
+ * From then on the functions below are those of relu_ext.h, with its contract;
+ * they need no GIL. Calling one before relu_ext_import has returned 0 crashes.
+ * Each file that includes this header calls relu_ext_import for itself.
+ */
+#ifndef RELU_EXT_CAPI_H
+#define RELU_EXT_CAPI_H
+
+#include <Python.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows by one whenever entries are appended. None is ever moved or taken away. */
+#define RELU_EXT_CAPI_VERSION 1
+
+typedef struct {
+    unsigned version;
+
+    /* Version 1 */
+    const char *(*isa)(void);
+    void (*relu_i8)(const int8_t *x, int8_t *y, size_t n);
+    void (*relu_i16)(const int16_t *x, int16_t *y, size_t n);
+    void (*relu_i32)(const int32_t *x, int32_t *y, size_t n);
+    void (*relu_i64)(const int64_t *x, int64_t *y, size_t n);
+    void (*relu_u8)(const uint8_t *x, uint8_t *y, size_t n);
+    void (*relu_u16)(const uint16_t *x, uint16_t *y, size_t n);
+    void (*relu_u32)(const uint32_t *x, uint32_t *y, size_t n);
+    void (*relu_u64)(const uint64_t *x, uint64_t *y, size_t n);
+    void (*relu_f16)(const uint16_t *x, uint16_t *y, size_t n);
+    void (*relu_bf16)(const uint16_t *x, uint16_t *y, size_t n);
+    void (*relu_f32)(const float *x, float *y, size_t n);
+    void (*relu_f64)(const double *x, double *y, size_t n);
+    void (*relu_longdouble)(const long double *x, long double *y, size_t n);
+    void (*relu_grad_f16)(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
+    void (*relu_grad_bf16)(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
+    void (*relu_grad_f32)(const float *dy, const float *x, float *dx, size_t n);
+    void (*relu_grad_f64)(const double *dy, const double *x, double *dx, size_t n);
+    void (*relu_grad_longdouble)(const long double *dy, const long double *x, long double *dx,
+                                 size_t n);
+} relu_ext_capi;
+
+/* Where relu_ext.h came first, its functions are meant and these stay away. */
+#ifndef RELU_EXT_H
+
+static const relu_ext_capi *relu_ext_api;
+
+/* 0, or -1 with an ImportError: no relu_ext, or one older than this header. */
+static inline int relu_ext_import(void)
+{
+    relu_ext_api = (const relu_ext_capi *)PyCapsule_Import("relu_ext._C_API", 0);
+    if (relu_ext_api == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+            PyErr_SetString(PyExc_ImportError, "relu_ext has no C API: upgrade relu_ext");
+        }
+        return -1;
+    }
+    if (relu_ext_api->version < RELU_EXT_CAPI_VERSION) {
+        PyErr_Format(PyExc_ImportError,
+                     "this module needs version %d of relu_ext's C API, the relu_ext installed "
+                     "has version %d: upgrade relu_ext",
+                     (int)RELU_EXT_CAPI_VERSION, (int)relu_ext_api->version);
+        relu_ext_api = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+static inline const char *relu_ext_isa(void)
+{
+    return relu_ext_api->isa();
+}
+
+#define RELU_EXT_CAPI_1(name, type)                                                    \
+    static inline void name(const type *x, type *y, size_t n)                          \
+    {                                                                                  \
+        relu_ext_api->name(x, y, n);                                                   \
+    }
+#define RELU_EXT_CAPI_2(name, type)                                                    \
+    static inline void name(const type *dy, const type *x, type *dx, size_t n)         \
+    {                                                                                  \
+        relu_ext_api->name(dy, x, dx, n);                                              \
+    }
+RELU_EXT_CAPI_1(relu_i8, int8_t)
+RELU_EXT_CAPI_1(relu_i16, int16_t)
+RELU_EXT_CAPI_1(relu_i32, int32_t)
+RELU_EXT_CAPI_1(relu_i64, int64_t)
+RELU_EXT_CAPI_1(relu_u8, uint8_t)
+RELU_EXT_CAPI_1(relu_u16, uint16_t)
+RELU_EXT_CAPI_1(relu_u32, uint32_t)
+RELU_EXT_CAPI_1(relu_u64, uint64_t)
+RELU_EXT_CAPI_1(relu_f16, uint16_t)
+RELU_EXT_CAPI_1(relu_bf16, uint16_t)
+RELU_EXT_CAPI_1(relu_f32, float)
+RELU_EXT_CAPI_1(relu_f64, double)
+RELU_EXT_CAPI_1(relu_longdouble, long double)
+RELU_EXT_CAPI_2(relu_grad_f16, uint16_t)
+RELU_EXT_CAPI_2(relu_grad_bf16, uint16_t)
+RELU_EXT_CAPI_2(relu_grad_f32, float)
+RELU_EXT_CAPI_2(relu_grad_f64, double)
+RELU_EXT_CAPI_2(relu_grad_longdouble, long double)
+#undef RELU_EXT_CAPI_1
+#undef RELU_EXT_CAPI_2
+
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+# The kernels for Cython: `from relu_ext cimport relu_ext_import, relu_f32`, then
+# relu_ext_import() once at the top of the module. Compile with relu_ext.get_include();
+# relu_ext.h is the contract.
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "relu_ext_capi.h":
+    int relu_ext_import() except -1
+    const char *relu_ext_isa() noexcept nogil
+
+    void relu_i8(const int8_t *x, int8_t *y, size_t n) noexcept nogil
+    void relu_i16(const int16_t *x, int16_t *y, size_t n) noexcept nogil
+    void relu_i32(const int32_t *x, int32_t *y, size_t n) noexcept nogil
+    void relu_i64(const int64_t *x, int64_t *y, size_t n) noexcept nogil
+    void relu_u8(const uint8_t *x, uint8_t *y, size_t n) noexcept nogil
+    void relu_u16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
+    void relu_u32(const uint32_t *x, uint32_t *y, size_t n) noexcept nogil
+    void relu_u64(const uint64_t *x, uint64_t *y, size_t n) noexcept nogil
+    void relu_f16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
+    void relu_bf16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
+    void relu_f32(const float *x, float *y, size_t n) noexcept nogil
+    void relu_f64(const double *x, double *y, size_t n) noexcept nogil
+    void relu_longdouble(const long double *x, long double *y, size_t n) noexcept nogil
+
+    void relu_grad_f16(
+        const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n) noexcept nogil
+    void relu_grad_bf16(
+        const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n) noexcept nogil
+    void relu_grad_f32(const float *dy, const float *x, float *dx, size_t n) noexcept nogil
+    void relu_grad_f64(const double *dy, const double *x, double *dx, size_t n) noexcept nogil
+    void relu_grad_longdouble(
+        const long double *dy, const long double *x, long double *dx, size_t n) noexcept nogil

@@ -1,0 +1,14 @@
+# Gives the target relu_ext::relu_ext. What links to it compiles relu_ext.c along and
+# finds relu_ext.h; there is no library to load.
+if(TARGET relu_ext::relu_ext)
+  return()
+endif()
+
+get_filename_component(_relu_ext_include "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
+
+add_library(relu_ext::relu_ext INTERFACE IMPORTED)
+set_target_properties(relu_ext::relu_ext PROPERTIES
+  INTERFACE_INCLUDE_DIRECTORIES "${_relu_ext_include}"
+  INTERFACE_SOURCES "${_relu_ext_include}/relu_ext.c"
+  INTERFACE_COMPILE_FEATURES c_std_11)
+unset(_relu_ext_include)
