@@ -1,5 +1,6 @@
 """The command relu-ext, and what one sees who has not built the package."""
 
+import io
 import os
 import shutil
 import site
@@ -193,3 +194,48 @@ def test_import_from_an_unbuilt_source_tree(tmp_path):
     assert "pip install" in message
     # A sentence, and not the end of one about something that failed before it.
     assert "During handling" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such modes or links there")
+def test_apply_keeps_modes_and_links(tmp_path):
+    source, target, link = tmp_path / "in.npy", tmp_path / "out.npy", tmp_path / "link.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    umask = os.umask(0o027)
+    try:
+        assert run("apply", source, target).returncode == 0
+    finally:
+        os.umask(umask)
+    assert target.stat().st_mode & 0o777 == 0o640
+
+    target.chmod(0o604)
+    link.symlink_to(target.name)
+    target.write_bytes(b"")
+    assert run("apply", source, link).returncode == 0
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o604
+    assert np.load(target).tolist() == [0.0, 2.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_apply_writes_into_a_pipe(tmp_path):
+    source, pipe = tmp_path / "in.npy", tmp_path / "pipe"
+    np.save(source, np.array([-1.0, 2.0]))
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, "-m", "relu_ext", "apply", source, pipe]) as process:
+        with open(pipe, "rb") as file:
+            content = file.read()
+    assert process.returncode == 0
+    assert np.load(io.BytesIO(content)).tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<f4', 'shape': (3", "{'descr': '<f4', 'fortran_order': False}", "\0"]
+)
+def test_apply_damaged_header(header, tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    text = header.encode() + b"\n"
+    source.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"1234")
+    done = run("apply", source, target)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not target.exists()

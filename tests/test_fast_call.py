@@ -35,7 +35,9 @@ def content(a):
     if not isinstance(a, (np.ndarray, np.generic)):
         return a
     plain = np.asarray(a)
-    return plain.dtype.str, plain.dtype.char, plain.shape, plain.strides, repr(plain.tolist())
+    dtype = plain.dtype
+    described = dtype.str, dtype.char, dtype.metadata and dict(dtype.metadata), dtype.fields
+    return described, plain.shape, plain.strides, repr(plain.tolist())
 
 
 def test_it_is_on_unless_turned_off():
@@ -116,6 +118,13 @@ def test_odd_arrays(x, out):
     assert content(got_target) == content(want_target)
 
 
+@each_ufunc
+def test_result_keeps_the_metadata_of_the_first_input(ufunc):
+    a, b = (np.ones(3, np.dtype("f4", metadata={"unit": unit})) for unit in "ms")
+    got, want = (ufunc(*(a, b)[: ufunc.nin], **how) for how in ({}, {"where": True}))
+    assert got.dtype.metadata == want.dtype.metadata == {"unit": "m"}
+
+
 @pytest.mark.parametrize("shift", range(-70, 71, 7))
 def test_overlap(shift, rng):
     base = new("f", 2000, rng)
@@ -170,3 +179,18 @@ def test_references_and_memory_stay_level(ufunc):
     tracemalloc.stop()
     assert [sys.getrefcount(o) for o in (x, y, short, x.dtype, ufunc)] == before
     assert grown < 10_000
+
+
+def test_importing_the_package_again():
+    """Interactive sessions and test runners do; the ufuncs stay the same."""
+    code = """if True:
+        import sys, numpy as np, relu_ext
+        first = relu_ext.relu
+        for _ in range(20):
+            for name in [name for name in sys.modules if name.startswith("relu_ext")]:
+                del sys.modules[name]
+            import relu_ext
+        assert relu_ext.relu is first
+        assert relu_ext.relu(np.array([-1, 1], "i1")).tolist() == [0, 1]
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -83,3 +83,19 @@ def test_never_keeps_more_than_it_may():
             del results
     finally:
         lib.relu_ext_set_pool_bytes(512 << 20)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the pool")
+def test_gives_back_what_is_needed():
+    """A result that fits only where the kept ones were."""
+    code = """if True:
+        import resource, numpy as np, relu_ext
+        x = np.ones(36 * 2**20, np.int8)
+        twice = np.ones(72 * 2**20, np.int8)
+        results = [relu_ext.relu(x) for _ in range(4)]
+        del results
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
+        assert relu_ext.relu(twice).all()
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

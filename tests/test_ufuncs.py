@@ -87,6 +87,7 @@ BROADCASTS = {
     "a row": (37, lambda a: np.broadcast_to(a, (5, 37))),
     "a column": ((5, 1), lambda a: np.broadcast_to(a, (5, 37))),
     "a scalar": ((), lambda a: np.broadcast_to(a, (3, 20))),
+    "windows": (90, lambda a: np.lib.stride_tricks.sliding_window_view(a, 50)),
 }
 
 
@@ -241,13 +242,27 @@ def test_both_inputs_and_the_output_overlap(char, n, rng):
         assert_same_bits(out, want)
 
 
+OVERLAPS = {
+    "transposed": lambda a: (a, a.T),
+    "rows reversed": lambda a: (a[::-1], a),
+    "rows reversed and shifted": lambda a: (a[-2::-1], a[1:]),
+    "shifted": lambda a: (a[:-1, 1:], a[1:, :-1]),
+    "columns, interleaved": lambda a: (a[:, :25], a[:, 25:]),
+    "columns, shared": lambda a: (a[:, :30], a[:, 20:]),
+    "rows spread out": lambda a: (a[::2, :40], a[:25, 10:]),
+    "one row everywhere": lambda a: (np.broadcast_to(a[20], a.shape), a),
+    "one column everywhere": lambda a: (np.broadcast_to(a[:, 20:21], a.shape), a),
+}
+
+
 @each_ufunc
-def test_output_is_the_transposed_input(ufunc, rng):
-    x = new("f", (50, 50), rng)
+@pytest.mark.parametrize("views", OVERLAPS.values(), ids=OVERLAPS.keys())
+def test_overlap_in_two_dimensions(ufunc, views, rng):
+    x, out = views(new("f", (50, 50), rng))
     inputs = [*inputs_for(ufunc, "f", x.shape, rng)[1:], x]
     want = oracle(ufunc, *inputs)
-    ufunc(*inputs, out=x.T)
-    assert_same_bits(x.T, want)
+    ufunc(*inputs, out=out)
+    assert_same_bits(out, want)
 
 
 def test_same_array_for_everything(rng):
@@ -343,6 +358,16 @@ def test_where(ufunc, char, n, rng):
     assert_same_bits(inputs[0], want)
 
 
+@pytest.mark.filterwarnings("ignore:'where' used without 'out'")
+def test_where_without_out():
+    """What is masked is undefined, but the mask is not the output, even if it could be."""
+    x, where = np.ones(100, bool), np.arange(100) % 2 == 0
+    got = relu(x, where=where)
+    assert got is not where
+    assert got[where].all()
+    assert np.array_equal(where, np.arange(100) % 2 == 0)
+
+
 def test_where_broadcasts(rng):
     x, where = new("f", (6, 50), rng), np.arange(6)[:, np.newaxis] % 2 == 0
     out = np.ones_like(x)
@@ -389,9 +414,10 @@ def test_numpy_scalars(ufunc, char):
     values = specials(reference.format_of(char)).view(char)
     for value in values:
         for inputs in itertools.product([value], *[values] * (ufunc.nin - 1)):
-            got = ufunc(*inputs)
-            assert type(got) is type(value)
-            assert_same_bits(got, oracle(ufunc, *map(np.asarray, inputs)))
+            arrays = [np.asarray(a) for a in inputs]
+            for got in (ufunc(*inputs), ufunc(*arrays)):
+                assert type(got) is type(value)
+                assert_same_bits(got, oracle(ufunc, *arrays))
 
 
 @pytest.mark.parametrize(
