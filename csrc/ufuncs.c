@@ -111,7 +111,7 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
 
         for (npy_intp i = 0; i < n; i += block) {
             const npy_intp count = n - i < block ? n - i : block;
-            const char *from[2];
+            const char *from[2] = {NULL, NULL};
             char *to = out_step == size ? out + i * size : out_block;
             for (int k = 0; k < nin; k++) {
                 from[k] = in[k] + i * in_step[k];

@@ -96,6 +96,6 @@ def _explained(error, array, name, instead):
         return ValueError(f"{name} is read-only; use {instead} for a new array")
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(
-        f"{error} (to overwrite {name}, which has dtype {array.dtype} and shape {array.shape}); "
-        f"convert the operands first, or use {instead} for a new array"
+        f"{error}; {name}, to be overwritten, has dtype {array.dtype} and shape {array.shape}: "
+        "pass operands that go together, of dtypes that the function has a loop for"
     )

@@ -170,7 +170,8 @@ def test_serial_in_a_parallel_region(tmp_path):
 import sys; sys.path.insert(0, {str(tmp_path)!r})
 import region, relu_ext
 function = relu_ext.ffi.addressof(relu_ext.lib, "relu_ext_get_num_threads")
-print(region.lib.threads_inside(region.ffi.cast("void *", int(relu_ext.ffi.cast("intptr_t", function)))))
+address = int(relu_ext.ffi.cast("intptr_t", function))
+print(region.lib.threads_inside(region.ffi.cast("void *", address)))
 """
     done = run(code, OMP_NUM_THREADS="2")
     assert done.stdout.strip() == "1", done.stderr
