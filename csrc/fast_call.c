@@ -12,8 +12,21 @@ typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_
                                 PyObject *kwnames);
 static const size_t ARGUMENTS_OFFSET = (size_t)1 << (8 * sizeof(size_t) - 1);
 
-/* NumPy's built-in types are numbered from 0; others go NumPy's way. */
-enum { BUILTIN_TYPES = NPY_HALF + 1 };
+/*
+ * NumPy numbers its own types from 0, those that other packages add from
+ * NPY_USERDEF, as they come. The first few of the latter are remembered too.
+ */
+enum { BUILTIN_TYPES = NPY_HALF + 1, ADDED_TYPES = 32 };
+
+/* A type's place in the tables below, or -1. */
+static int type_index(int type_num)
+{
+    if (type_num >= 0 && type_num < BUILTIN_TYPES)
+        return type_num;
+    if (type_num >= NPY_USERDEF && type_num < NPY_USERDEF + ADDED_TYPES)
+        return type_num - NPY_USERDEF + BUILTIN_TYPES;
+    return -1;
+}
 
 /* NumPy's private flag of broadcast arrays, the first write to which is to give a warning. */
 static const int WARN_ON_WRITE = (int)(1u << 31);
@@ -25,7 +38,7 @@ struct fast_call {
     PyObject *ufunc;
     vectorcall original;
     int nin;
-    const struct relu_ext_kernel *kernels[BUILTIN_TYPES];
+    const struct relu_ext_kernel *kernels[BUILTIN_TYPES + ADDED_TYPES];
 };
 
 static struct fast_call fast_calls[8];
@@ -118,9 +131,8 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
     PyArrayObject *b = nin == 2 ? plain_array(args[1]) : a;
     if (a == NULL || b == NULL || !same_type_and_shape(a, b))
         goto numpy;
-    const int type_num = PyArray_TYPE(a);
-    const struct relu_ext_kernel *kernel =
-        type_num >= 0 && type_num < BUILTIN_TYPES ? f->kernels[type_num] : NULL;
+    const int type = type_index(PyArray_TYPE(a));
+    const struct relu_ext_kernel *kernel = type >= 0 ? f->kernels[type] : NULL;
     /* Without dimensions and without `out` the result is a scalar. */
     if (kernel == NULL || PyArray_NDIM(a) == 0)
         goto numpy;
@@ -203,6 +215,13 @@ static int entry_is_as_declared(PyUFuncObject *ufunc)
     Py_XDECREF(result);
     PyErr_Clear();
     return probe_was_called;
+}
+
+void relu_ext_fast_call_type(PyObject *ufunc, int type_num, const struct relu_ext_kernel *kernel)
+{
+    for (int i = 0; i < fast_call_count; i++)
+        if (fast_calls[i].ufunc == ufunc && type_index(type_num) >= 0)
+            fast_calls[i].kernels[type_index(type_num)] = kernel;
 }
 
 int relu_ext_fast_calls(void)

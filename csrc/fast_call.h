@@ -5,6 +5,7 @@
 #ifndef RELU_EXT_FAST_CALL_H
 #define RELU_EXT_FAST_CALL_H
 
+#include "dispatch.h"
 #include "numpy_api.h"
 
 /*
@@ -16,6 +17,9 @@
  * Returns 0, or -1 with an exception.
  */
 int relu_ext_add_fast_call(PyObject *ufunc);
+
+/* The ufunc has got a loop for one more type since; without the shortcut nothing happens. */
+void relu_ext_fast_call_type(PyObject *ufunc, int type_num, const struct relu_ext_kernel *kernel);
 
 /* The number of ufuncs that have it. */
 int relu_ext_fast_calls(void);

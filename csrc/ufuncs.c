@@ -316,9 +316,10 @@ static PyObject *make_all(bool fast)
     return dict;
 }
 
+static PyObject *made;
+
 int relu_ext_register(void *dict, int fast)
 {
-    static PyObject *made;
     /* cffi lets go of the GIL around every call. */
     PyGILState_STATE gil = PyGILState_Ensure();
     if (made == NULL)
@@ -334,6 +335,27 @@ int relu_ext_register(void *dict, int fast)
         Py_XDECREF(value);
         Py_XDECREF(traceback);
     }
+    PyGILState_Release(gil);
+    return status;
+}
+
+int relu_ext_add_type(int type_num, const char *dtype)
+{
+#define NAMES(dtype, type, lane, T, op, ...) {#op, #dtype},
+    static const char *const names[][2] = {RELU_EXT_KERNELS(NAMES, )};
+    PyGILState_STATE gil = PyGILState_Ensure();
+    int status = 0;
+    for (int id = 0; id < RELU_EXT_ID_COUNT && status == 0; id++)
+        if (strcmp(names[id][1], dtype) == 0) {
+            PyObject *ufunc = PyDict_GetItemString(made, names[id][0]);
+            const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
+            status = PyUFunc_RegisterLoopForType((PyUFuncObject *)ufunc, type_num, loop, NULL,
+                                                 (void *)kernel);
+            if (status == 0)
+                relu_ext_fast_call_type(ufunc, type_num, kernel);
+        }
+    if (status < 0)
+        PyErr_Clear();
     PyGILState_Release(gil);
     return status;
 }

@@ -9,4 +9,11 @@
  */
 int relu_ext_register(void *dict, int fast);
 
+/*
+ * Gives every ufunc that has a kernel for the dtype ("bf16", ...) a loop for the
+ * NumPy type of that number, which another package has added. Returns 0, or -1 if
+ * NumPy refuses.
+ */
+int relu_ext_add_type(int type_num, const char *dtype);
+
 #endif

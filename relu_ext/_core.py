@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 try:
     from relu_ext._relu_ext import ffi, lib
 except ModuleNotFoundError as error:
@@ -65,3 +67,11 @@ if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
 relu = _registered["relu"]
 relu_grad = _registered["relu_grad"]
 _C_API = _registered["_C_API"]
+
+# The dtypes that ml_dtypes adds to NumPy, under our names for them.
+try:
+    import ml_dtypes
+except ImportError:
+    pass
+else:
+    lib.relu_ext_add_type(np.dtype(ml_dtypes.bfloat16).num, b"bf16")

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
-from arrays import address, assert_same_bits
+from arrays import assert_same_bits
 
-import relu_ext
 from relu_ext import lib, relu
 
 # Just large enough for the pool, whose mappings are multiples of 2 MiB.
@@ -26,13 +26,34 @@ def test_large_results_are_independent():
         assert result[0] == result[-1] == value and (result == value).all()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the pool")
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux has the pool"
+)
+
+
+def run(code, **environment):
+    """Code in a fresh interpreter, with the pool as it is by default or as asked for."""
+    default = {"RELU_EXT_FAST_CALL": "1", "RELU_EXT_POOL_MIB": "512"}
+    return subprocess.run(
+        [sys.executable, "-c", "import numpy as np, relu_ext\n" + textwrap.dedent(code)],
+        env={**os.environ, **default, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+
+
+@linux_only
 def test_memory_is_used_again():
-    x = np.ones(N, np.float32)
-    first = relu(x)
-    where = address(first)
-    del first
-    assert address(relu(x)) == where
+    done = run("""
+        x = np.ones(2**23 + 1, np.float32)
+        first = relu_ext.relu(x)
+        where = first.ctypes.data
+        del first
+        others = np.empty_like(x)
+        assert relu_ext.relu(x).ctypes.data == where
+    """)
+    assert done.returncode == 0, done.stderr
 
 
 def test_orders():
@@ -52,25 +73,22 @@ def test_resize_and_derived_arrays():
     assert_same_bits(y, want[:10])
 
 
-def test_turned_off():
-    code = """if True:
-        import numpy as np, relu_ext
+@pytest.mark.parametrize("mebibytes", ["0", "40", "99999999999999999999"])
+def test_other_sizes(mebibytes):
+    done = run(
+        """
         for n in (2**23, 2**24):
             assert (relu_ext.relu(np.full(n, -1, np.float32)) == 0).all()
-    """
-    for mebibytes in ("0", "40"):
-        environment = {**os.environ, "RELU_EXT_POOL_MIB": mebibytes}
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+        """,
+        RELU_EXT_POOL_MIB=mebibytes,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_bad_environment():
-    done = subprocess.run(
-        [sys.executable, "-c", "import relu_ext"],
-        env={**os.environ, "RELU_EXT_POOL_MIB": "many"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1 and "ImportError: RELU_EXT_POOL_MIB='many'" in done.stderr
+    done = run("", RELU_EXT_POOL_MIB="many")
+    assert done.returncode == 1
+    assert "ImportError: RELU_EXT_POOL_MIB='many'" in done.stderr
 
 
 def test_never_keeps_more_than_it_may():
@@ -85,11 +103,11 @@ def test_never_keeps_more_than_it_may():
         lib.relu_ext_set_pool_bytes(512 << 20)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the pool")
+@linux_only
 def test_gives_back_what_is_needed():
     """A result that fits only where the kept ones were."""
-    code = """if True:
-        import resource, numpy as np, relu_ext
+    done = run("""
+        import resource
         x = np.ones(36 * 2**20, np.int8)
         twice = np.ones(72 * 2**20, np.int8)
         results = [relu_ext.relu(x) for _ in range(4)]
@@ -97,5 +115,5 @@ def test_gives_back_what_is_needed():
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**24,) * 2)
         assert relu_ext.relu(twice).all()
-    """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    """)
+    assert done.returncode == 0, done.stderr
