@@ -10,11 +10,11 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
+static atomic_bool in_forked_child;
 #endif
 
 static atomic_int num_threads = INT_MAX;
 static _Atomic(size_t) parallel_bytes;
-static atomic_bool in_forked_child;
 
 #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
 static void after_fork_in_child(void)

@@ -4,6 +4,16 @@ if(TARGET relu_ext::relu_ext)
   return()
 endif()
 
+# CMake passes over sources of a language that is off, and the linker finds no kernels.
+get_property(_relu_ext_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+if(NOT "C" IN_LIST _relu_ext_languages)
+  set(relu_ext_FOUND FALSE)
+  set(relu_ext_NOT_FOUND_MESSAGE
+    "relu_ext.c is compiled along: add C to the LANGUAGES of project()")
+  return()
+endif()
+unset(_relu_ext_languages)
+
 get_filename_component(_relu_ext_include "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
 
 add_library(relu_ext::relu_ext INTERFACE IMPORTED)
