@@ -49,14 +49,15 @@ def main(argv=None):
 
 PACKAGE = os.path.dirname(os.path.abspath(relu_ext.__file__))
 
-# What `relu-ext config` can say: option: (help, value)
+# What `relu-ext config` can say: option: (help, value). Quoted for the shell where it stands
+# for a list of arguments.
 CONFIG = {
-    "includes": ("the directory of the headers", shlex.quote(relu_ext.get_include())),
+    "includes": ("options for the headers", f"-I{shlex.quote(relu_ext.get_include())}"),
     "sources": ("the C files to compile along", shlex.join(relu_ext.get_sources())),
-    "cflags": ("options for the compiler", f"-I{shlex.quote(relu_ext.get_include())} -O3"),
+    "cflags": ("options for compiling them", f"-I{shlex.quote(relu_ext.get_include())} -O3"),
     "libs": ("options for the linker: none, as the sources are compiled along", ""),
-    "pkgconfigdir": ("for PKG_CONFIG_PATH", shlex.quote(os.path.join(PACKAGE, "pkgconfig"))),
-    "cmakedir": ("for CMAKE_PREFIX_PATH or relu_ext_DIR", shlex.quote(os.path.join(PACKAGE, "cmake"))),
+    "pkgconfigdir": ("for PKG_CONFIG_PATH", os.path.join(PACKAGE, "pkgconfig")),
+    "cmakedir": ("for relu_ext_DIR", os.path.join(PACKAGE, "cmake")),
 }
 
 

@@ -1,0 +1,568 @@
+"""
+The kernels in other people's programs: every road there is, travelled.
+
+The files in tests/embedding are the examples that the README shows. What builds one stands
+in its comments, after a "$", and is run from there.
+"""
+
+import ctypes
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+from arrays import address, assert_same_bits, samples
+
+import relu_ext
+
+EXAMPLES = Path(__file__).parent / "embedding"
+INCLUDE = Path(relu_ext.get_include())
+PACKAGE = Path(relu_ext.__file__).parent
+PYTHON_INCLUDE = Path(sysconfig.get_path("include"))
+
+# The commands of this interpreter's environment come first. Flags that are meant for
+# relu_ext's own build, such as warnings as errors, are not for what Cython writes.
+OTHERS_FLAGS = ("CC", "CXX", "LDSHARED", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in OTHERS_FLAGS}
+ENVIRONMENT["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+COMPILERS = {
+    "c": [name for name in ("gcc", "clang") if shutil.which(name)],
+    "c++": [name for name in ("g++", "clang++") if shutil.which(name)],
+}
+STRICT = "-O3 -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+STRICT_C = ["-std=c11", *STRICT]
+
+each_c_compiler = pytest.mark.parametrize("compiler", COMPILERS["c"])
+
+
+def need(*commands, modules=()):
+    """Skip the test where one of these is missing; Python.h goes by the commands."""
+    for name in commands:
+        header, command = PYTHON_INCLUDE / name, shutil.which(name, path=ENVIRONMENT["PATH"])
+        if not (header.exists() if name == "Python.h" else command):
+            pytest.skip(f"{name} is not installed")
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the Python package {name} is not installed")
+
+
+def run(command, folder, **environment):
+    """The output of a command, which has to succeed."""
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def shell(script, folder, **environment):
+    return run(["sh", "-ec", script], folder, **environment)
+
+
+def python(code, folder):
+    return run([sys.executable, "-c", code], folder)
+
+
+def config(*options):
+    return run([sys.executable, "-m", "relu_ext", "config", *options], None).rstrip("\n")
+
+
+def scripts(example):
+    """What to type, out of an example's comments: the lines after "$ ", by paragraph."""
+    paragraphs = re.split(r"\n[ *#/]*\n", (EXAMPLES / example).read_text())
+    lines = [re.findall(r"^[ *#/]*\$ (.*)$", p, re.MULTILINE) for p in paragraphs]
+    return ["\n".join(typed) for typed in lines if typed]
+
+
+def copy_examples(folder, *names):
+    for name in names:
+        shutil.copy(EXAMPLES / name, folder)
+
+
+def float32(*shape):
+    return samples("f32", int(np.prod(shape)), np.random.default_rng(shape)).reshape(shape)
+
+
+def check_program(program):
+    """It is to write the ReLU of what it reads."""
+    for n in (0, 1, 31, 4096, 100_003):
+        x = float32(n)
+        done = subprocess.run([program], input=x.tobytes(), stdout=subprocess.PIPE, timeout=60)
+        assert done.returncode == 0
+        assert_same_bits(np.frombuffer(done.stdout, np.float32), reference.relu(x))
+
+
+def check_module(folder, imports, statement, ndim=1):
+    """
+    In a fresh interpreter in that folder, after the imports, the statement is to make of
+    an array x its ReLU.
+    """
+    xs = [float32(*[3] * (ndim - 1), n) for n in (0, 1, 31, 100_003)]
+    np.savez(folder / "x.npz", *xs)
+    code = f"""
+import numpy as np
+{imports}
+results = []
+with np.load("x.npz") as file:
+    for x in file.values():
+        {statement}
+        results.append(x)
+np.savez("y.npz", *results)
+"""
+    python(code, folder)
+    with np.load(folder / "y.npz") as ys:
+        for x, y in zip(xs, ys.values(), strict=True):
+            assert_same_bits(y, reference.relu(x))
+
+
+def symbols(path, *options):
+    """The names that an object or a library defines for others."""
+    need("nm")
+    lines = run(["nm", "-P", "-g", "--defined-only", *options, path], None).splitlines()
+    return {line.split()[0] for line in lines}
+
+
+def prototypes(text):
+    """The functions declared in the header's or the .pxd's manner: {name: prototype}."""
+    declared = re.findall(
+        r"^ *(?:RELU_EXT_API )?(\w[\w *]*?\b(\w+)\([^()]*\))(?:;| noexcept| except)",
+        text,
+        re.MULTILINE,
+    )
+    return {
+        name: re.sub(r"\s+", " ", prototype).replace("( ", "(").replace("(void)", "()")
+        for prototype, name in declared
+    }
+
+
+HEADER = (INCLUDE / "relu_ext.h").read_text()
+CAPI_HEADER = (INCLUDE / "relu_ext_capi.h").read_text()
+PROTOTYPES = prototypes(HEADER)
+KERNELS = [name for name in PROTOTYPES if not name.startswith("relu_ext_")]
+
+
+# Compiled in
+
+
+@pytest.mark.parametrize("way", scripts("compiled_in.c"), ids=["relu-ext config", "pkg-config"])
+def test_compiled_in(way, tmp_path):
+    need("cc", "relu-ext", *(["pkg-config"] if "pkg-config" in way else []))
+    copy_examples(tmp_path, "compiled_in.c")
+    shell(way, tmp_path)
+    check_program(tmp_path / "compiled_in")
+
+
+def test_cmake(tmp_path):
+    need("cc", "make", "cmake", "relu-ext")
+    copy_examples(tmp_path, "CMakeLists.txt", "compiled_in.c")
+    (script,) = scripts("CMakeLists.txt")
+    shell(script, tmp_path)
+    check_program(tmp_path / "build" / "compiled_in")
+
+
+@pytest.mark.parametrize(
+    "before, after, reason",
+    [
+        ("LANGUAGES C)", "LANGUAGES CXX)", "add C to the LANGUAGES of project"),
+        ("relu_ext 0.1", "relu_ext 99", f"version: {relu_ext.__version__}"),
+    ],
+    ids=["no C", "version"],
+)
+def test_cmake_says_why_not(before, after, reason, tmp_path):
+    need("cc", "c++", "make", "cmake")
+    copy_examples(tmp_path, "compiled_in.c")
+    text = (EXAMPLES / "CMakeLists.txt").read_text()
+    assert before in text
+    (tmp_path / "CMakeLists.txt").write_text(text.replace(before, after))
+    # The prefix path, the other way to name the directory.
+    command = ["cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={config('--cmakedir')}"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert reason in done.stderr
+
+
+def test_example_in_the_header(tmp_path):
+    """It compiles, and the values in its comments are those that it computes."""
+    need("cc")
+    head = HEADER[: HEADER.index("*/")]
+    example = re.findall(r"^ \*     ((?:const )?float .*|relu_.*;.*)$", head, re.MULTILINE)
+    assert len(example) == 5
+    lines = []
+    for line in example:
+        lines.append(line)
+        if match := re.search(r"// (\w+) += (\{.*\})", line):
+            name, values = match.groups()
+            lines.append(f"{{ const float want[] = {values};")
+            lines.append(f"  if (memcmp({name}, want, sizeof want) != 0) return 1; }}")
+    assert len(lines) == 5 + 2 * 2
+    body = "\n".join(lines)
+    (tmp_path / "example.c").write_text(
+        f'#include <string.h>\n#include "relu_ext.h"\nint main(void)\n{{\n{body}\nreturn 0;\n}}\n'
+    )
+    sources = relu_ext.get_sources()
+    run(["cc", *STRICT_C, f"-I{INCLUDE}", "example.c", *sources, "-o", "example"], tmp_path)
+    run([tmp_path / "example"], tmp_path)
+
+
+# Borrowed at run time
+
+
+@pytest.fixture(scope="module")
+def borrowed(tmp_path_factory):
+    """The directory where that module is built."""
+    need("c++", "relu-ext", "Python.h", modules=["pybind11"])
+    folder = tmp_path_factory.mktemp("borrowed")
+    copy_examples(folder, "borrowed.cpp")
+    (script,) = scripts("borrowed.cpp")
+    shell(script, folder)
+    return folder
+
+
+def test_borrowed(borrowed):
+    check_module(borrowed, "import borrowed", "borrowed.relu_inplace(x)")
+
+
+def test_borrowed_in_place_or_not_at_all(borrowed):
+    code = """
+import numpy as np, borrowed
+read_only = np.ones(3, np.float32)
+read_only.flags.writeable = False
+for x in (np.ones(3), np.ones((3, 3), np.float32).T[1:], read_only, [1.0]):
+    try:
+        borrowed.relu_inplace(x)
+    except (TypeError, ValueError):
+        continue
+    raise AssertionError(x)
+"""
+    python(code, borrowed)
+
+
+IMPORT_ERROR = """
+import sys, types
+{before}
+try:
+    import borrowed
+except ImportError as error:  # pybind11's, that the import failed, because of ours
+    assert isinstance(error.__cause__, ImportError)
+    print(error.__cause__)
+"""
+
+
+@pytest.mark.parametrize(
+    "before, reason",
+    [
+        ("sys.modules['relu_ext'] = None", "relu_ext"),
+        ("sys.modules['relu_ext'] = types.ModuleType('relu_ext')", "relu_ext has no C API"),
+    ],
+    ids=["missing", "before the C API"],
+)
+def test_nothing_to_borrow(before, reason, borrowed):
+    assert reason in python(IMPORT_ERROR.format(before=before), borrowed)
+
+
+def test_borrowing_from_an_older_relu_ext(tmp_path):
+    need("c++", "relu-ext", "Python.h", modules=["pybind11"])
+    define = "#define RELU_EXT_CAPI_VERSION "
+    later = CAPI_HEADER.replace(define + "1\n", define + "7\n")
+    assert later != CAPI_HEADER
+    (tmp_path / "relu_ext_capi.h").write_text(later)
+    copy_examples(tmp_path, "borrowed.cpp")
+    (script,) = scripts("borrowed.cpp")
+    # A quoted #include looks beside the file first.
+    shell(script.replace("-O2", "-O0"), tmp_path)
+    message = python(IMPORT_ERROR.format(before=""), tmp_path)
+    assert "needs version 7 of relu_ext's C API" in message
+    assert "installed has version 1: upgrade relu_ext" in message
+
+
+# What each version of the C API appended. Modules compiled long ago count on these places:
+# a line here may be added, and none ever changed.
+CAPI = {
+    1: """
+        isa
+        relu_i8 relu_i16 relu_i32 relu_i64 relu_u8 relu_u16 relu_u32 relu_u64
+        relu_f16 relu_bf16 relu_f32 relu_f64 relu_longdouble
+        relu_grad_f16 relu_grad_bf16 relu_grad_f32 relu_grad_f64 relu_grad_longdouble
+    """,
+}
+CAPI_ENTRIES = " ".join(CAPI.values()).split()
+
+
+def test_capi_entries_never_move():
+    struct = re.search(r"typedef struct \{(.*)\} relu_ext_capi;", CAPI_HEADER, re.DOTALL)[1]
+    assert re.findall(r"\(\*(\w+)\)\(", struct) == CAPI_ENTRIES
+    version = re.search(r"#define RELU_EXT_CAPI_VERSION (\d+)", CAPI_HEADER)[1]
+    assert int(version) == max(CAPI)
+    assert set(CAPI_ENTRIES) >= set(KERNELS)
+
+
+def test_capsule(rng):
+    """Called by place, not by name, each entry computes what the list says is there."""
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype = ctypes.c_void_p
+    get_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+    table = get_pointer(relu_ext._C_API, b"relu_ext._C_API")
+    assert ctypes.c_uint.from_address(table).value == max(CAPI)
+
+    first = table + ctypes.sizeof(ctypes.c_void_p)
+    pointers = (ctypes.c_void_p * len(CAPI_ENTRIES)).from_address(first)
+    functions = dict(zip(CAPI_ENTRIES, pointers))
+    isa = ctypes.CFUNCTYPE(ctypes.c_char_p)(functions.pop("isa"))
+    assert isa().decode() == relu_ext.isa()
+    for name, function in functions.items():
+        operation, dtype = name.rsplit("_", 1)
+        inputs = [samples(dtype, 1001, rng) for _ in range(2 if operation == "relu_grad" else 1)]
+        out = np.empty_like(inputs[0])
+        arguments = [ctypes.c_void_p] * (len(inputs) + 1) + [ctypes.c_size_t]
+        ctypes.CFUNCTYPE(None, *arguments)(function)(*map(address, [*inputs, out]), out.size)
+        assert_same_bits(out, getattr(reference, operation)(*inputs, dtype))
+
+
+# Cython, Numba, cffi and ctypes
+
+
+def test_cython(tmp_path):
+    need("cc", "Python.h", modules=["Cython", "setuptools"])
+    copy_examples(tmp_path, "cython_example.pyx", "cython_setup.py")
+    (script,) = scripts("cython_setup.py")
+    # Cython looks for a .pxd along sys.path, and an editable install need not be there: it
+    # may have an import hook instead, of which Cython knows nothing.
+    shell(script, tmp_path, CFLAGS="-O1", PYTHONPATH=str(PACKAGE.parent))
+    check_module(tmp_path, "import cython_example", "cython_example.relu_inplace(x)")
+
+
+def test_numba(tmp_path):
+    need(modules=["numba"])
+    copy_examples(tmp_path, "numba_example.py")
+    check_module(tmp_path, "import numba_example", "numba_example.relu_rows(x)", ndim=2)
+
+
+@pytest.fixture(scope="module")
+def cffi_rows(tmp_path_factory):
+    """The directory where that module is built."""
+    need("cc", "Python.h", modules=["setuptools"])
+    folder = tmp_path_factory.mktemp("cffi_rows")
+    copy_examples(folder, "cffi_include_example.py")
+    (script,) = scripts("cffi_include_example.py")
+    shell(script, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "call", ["lib.relu_f32(row, row, x.size)", "lib.relu_rows(row, *x.shape, x.shape[1])"]
+)
+def test_cffi_include(call, cffi_rows):
+    statement = f"row = ffi.from_buffer('float[]', x); {call}"
+    check_module(cffi_rows, "from cffi_rows import ffi, lib", statement, ndim=2)
+
+
+def test_cffi_include_shares_types(cffi_rows):
+    code = """
+import cffi_rows, relu_ext
+assert cffi_rows.ffi.typeof("float *") is relu_ext.ffi.typeof("float *")
+x = cffi_rows.ffi.new("float[]", [-1, 2])
+relu_ext.lib.relu_f32(x, x, 2)
+assert list(x) == [0, 2]
+"""
+    python(code, cffi_rows)
+
+
+@pytest.mark.parametrize("function", ["relu_by_cffi", "relu_by_ctypes"])
+def test_pointers(function, tmp_path):
+    copy_examples(tmp_path, "pointers_example.py")
+    statement = f"y = np.empty_like(x); {function}(x, y); x = y"
+    check_module(tmp_path, f"from pointers_example import {function}", statement)
+
+
+# Compilers and symbols
+
+
+def test_a_compiler_is_here():
+    """Else the tests below would all pass by testing nothing."""
+    assert COMPILERS["c"] and COMPILERS["c++"]
+
+
+def compile_object(folder, compiler, text, *options):
+    """Without Python's headers, unless an option names them."""
+    source = folder / ("unit.cpp" if compiler in COMPILERS["c++"] else "unit.c")
+    source.write_text(text)
+    run([compiler, *options, f"-I{INCLUDE}", "-c", source.name, "-o", "unit.o"], folder)
+    return folder / "unit.o"
+
+
+@each_c_compiler
+def test_sources_as_c11(compiler, tmp_path):
+    (source,) = relu_ext.get_sources()
+    run([compiler, *STRICT_C, "-c", source, "-o", "relu_ext.o"], tmp_path)
+    assert symbols(tmp_path / "relu_ext.o") == set(PROTOTYPES)
+
+
+@each_c_compiler
+def test_prefix(compiler, tmp_path):
+    prefix = "mine_"
+    (source,) = relu_ext.get_sources()
+    options = [*STRICT_C, f"-DRELU_EXT_PREFIX={prefix}"]
+    run([compiler, *options, "-c", source, "-o", "relu_ext.o"], tmp_path)
+    assert symbols(tmp_path / "relu_ext.o") == {prefix + name for name in PROTOTYPES}
+
+
+@each_c_compiler
+def test_static(compiler, tmp_path):
+    text = '#define RELU_EXT_STATIC\n#include "relu_ext.c"\n'
+    assert symbols(compile_object(tmp_path, compiler, text, *STRICT_C)) == set()
+    text += "int mine(void);\nint mine(void) { return *relu_ext_isa(); }\n"
+    assert symbols(compile_object(tmp_path, compiler, text, *STRICT_C)) == {"mine"}
+
+
+@pytest.mark.parametrize(
+    "compiler, standard",
+    [(name, "-std=c11") for name in COMPILERS["c"]]
+    + [(name, "-std=c++17") for name in COMPILERS["c++"]],
+)
+@pytest.mark.parametrize(
+    "header, define",
+    [
+        ("relu_ext.h", None),
+        ("relu_ext.h", "-DRELU_EXT_PREFIX=mine_"),
+        ("relu_ext_capi.h", None),
+        ("relu_ext_capi.h", "-DPy_LIMITED_API=0x030A0000"),
+    ],
+)
+def test_headers(compiler, standard, header, define, tmp_path):
+    options = [standard, *STRICT] + ([define] if define else [])
+    if header == "relu_ext_capi.h":
+        need("Python.h")
+        options += ["-isystem", PYTHON_INCLUDE]  # where warnings are Python's own affair
+    # Twice: whoever includes it need not know who else does.
+    text = f'#include "{header}"\n' * 2
+    compile_object(tmp_path, compiler, text, *options)
+
+
+def test_module_exports_nothing_but_itself():
+    from relu_ext import _relu_ext
+
+    assert symbols(_relu_ext.__file__, "-D") == {"PyInit__relu_ext"}
+
+
+# Modules with the sources compiled in, each another way: the prefix of its functions, what
+# its C code includes, what is compiled along, and with which defines.
+SOURCES = relu_ext.get_sources()
+COPIES = {
+    "plain": ("", "relu_ext.h", SOURCES, []),
+    "prefixed": ("mine_", "relu_ext.h", SOURCES, [("RELU_EXT_PREFIX", "mine_")]),
+    "static": ("", "relu_ext.c", [], [("RELU_EXT_STATIC", None)]),
+}
+COPIES_USE = ["relu_f32", "relu_ext_set_stream_bytes", "relu_ext_get_stream_bytes"]
+
+
+def build_copy(module, folder):
+    prefix, included, sources, defines = COPIES[module]
+    functions = [re.sub(r"(\w+)\(", rf"{prefix}\1(", PROTOTYPES[name]) for name in COPIES_USE]
+    code = f"""
+import cffi
+builder = cffi.FFI()
+builder.cdef({";".join(functions)!r} + ";")
+builder.set_source(
+    {module!r},
+    '#include "{included}"',
+    sources={sources},
+    include_dirs=[{str(INCLUDE)!r}],
+    define_macros={defines},
+    extra_compile_args=["-O1"],
+)
+builder.compile()
+"""
+    python(code, folder)
+
+
+def test_copies_in_one_process(tmp_path):
+    """The three and relu_ext itself."""
+    need("cc", "Python.h", modules=["setuptools"])
+    for module in COPIES:
+        build_copy(module, tmp_path)
+    imports = f"""
+import os, sys
+sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)  # every chance to clash
+import {", ".join(COPIES)}, relu_ext
+
+prefixes = {[prefix for prefix, *_ in COPIES.values()] + [""]}
+copies = [
+    [getattr(module.lib, prefix + name) for name in {COPIES_USE}]
+    for module, prefix in zip(({", ".join(COPIES)}, relu_ext), prefixes)
+]
+# Each has a setting of its own.
+for i, (_, set_stream_bytes, _) in enumerate(copies):
+    set_stream_bytes(1000 + i)
+assert [get() for _, _, get in copies] == [1000, 1001, 1002, 1003]
+
+def relu(function, x):
+    y = np.empty_like(x)
+    function(*(relu_ext.ffi.from_buffer("float[]", a) for a in (x, y)), x.size)
+    return y
+"""
+    statement = (
+        "ys = [relu(function, x) for function, _, _ in copies]; "
+        "assert len({y.tobytes() for y in ys}) == 1; x = ys[0]"
+    )
+    check_module(tmp_path, imports, statement)
+
+
+# What must agree
+
+
+def test_config():
+    assert shlex.split(config("--includes")) == [f"-I{INCLUDE}"]
+    assert shlex.split(config("--sources")) == relu_ext.get_sources()
+    assert shlex.split(config("--cflags")) == [f"-I{INCLUDE}", "-O3"]
+    assert config("--libs") == ""
+    assert config("--sources", "--cflags") == f"{config('--sources')} {config('--cflags')}"
+    assert Path(config("--pkgconfigdir"), "relu_ext.pc").is_file()
+    assert Path(config("--cmakedir"), "relu_ext-config.cmake").is_file()
+
+
+def test_what_the_sources_include_is_there():
+    """An installed package has them all, and the kernels ask for nothing else."""
+    to_read = [Path(source) for source in relu_ext.get_sources()] + [INCLUDE / "relu_ext_capi.h"]
+    seen = set()
+    while to_read:
+        path = to_read.pop()
+        assert path.parent == INCLUDE
+        seen.add(path.name)
+        included = re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
+        to_read += [INCLUDE / name for name in included if name not in seen]
+    assert {"relu_ext.h", "relu_ext_prefix.h", "relu_ext_capi.h", "kernels.h"} <= seen
+
+
+def test_version_is_the_same_everywhere():
+    cmake = (PACKAGE / "cmake" / "relu_ext-config-version.cmake").read_text()
+    assert f"set(PACKAGE_VERSION {relu_ext.__version__})" in cmake
+    need("pkg-config")
+    folder = config("--pkgconfigdir")
+    found = run(["pkg-config", "--modversion", "relu_ext"], None, PKG_CONFIG_PATH=folder)
+    assert found.strip() == relu_ext.__version__
+
+
+def test_prefix_header_has_every_prototype():
+    text = (INCLUDE / "relu_ext_prefix.h").read_text()
+    defined = re.findall(r"#define (\w+) RELU_EXT_JOIN\(RELU_EXT_PREFIX, (\w+)\)", text)
+    assert defined == [(name, name) for name in PROTOTYPES]
+
+
+def test_pxd_declares_the_c_api():
+    declared = prototypes((PACKAGE / "__init__.pxd").read_text())
+    wanted = {name: PROTOTYPES[name] for name in ["relu_ext_isa", *KERNELS]}
+    assert declared == {"relu_ext_import": "int relu_ext_import()", **wanted}
