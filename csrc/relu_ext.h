@@ -26,9 +26,10 @@
  *   Errors      There are none to report.
  *
  * dtypes: i8 i16 i32 i64 u8 u16 u32 u64 are the integers of stdint.h; f32 is
- * float, f64 double and longdouble whatever the platform calls long double; f16
- * (IEEE binary16) and bf16 (bfloat16) are passed as the uint16_t that holds
- * their bits.
+ * float, f64 double and longdouble whatever the platform calls long double. f16
+ * (IEEE binary16) and bf16 (bfloat16) are passed as the uint16_t that holds their
+ * bits, f8e5m2 and f8e4m3fn (the 8-bit floats of OCP's OFP8; the latter has no
+ * infinities) as uint8_t.
  *
  * To have it in a program, compile relu_ext.c along, with any C11 compiler and no
  * options but -O3; it includes the other headers of this directory and needs no
@@ -84,6 +85,8 @@ RELU_EXT_API void relu_u8(const uint8_t *x, uint8_t *y, size_t n);
 RELU_EXT_API void relu_u16(const uint16_t *x, uint16_t *y, size_t n);
 RELU_EXT_API void relu_u32(const uint32_t *x, uint32_t *y, size_t n);
 RELU_EXT_API void relu_u64(const uint64_t *x, uint64_t *y, size_t n);
+RELU_EXT_API void relu_f8e5m2(const uint8_t *x, uint8_t *y, size_t n);
+RELU_EXT_API void relu_f8e4m3fn(const uint8_t *x, uint8_t *y, size_t n);
 RELU_EXT_API void relu_f16(const uint16_t *x, uint16_t *y, size_t n);
 RELU_EXT_API void relu_bf16(const uint16_t *x, uint16_t *y, size_t n);
 RELU_EXT_API void relu_f32(const float *x, float *y, size_t n);
@@ -98,6 +101,8 @@ RELU_EXT_API void relu_longdouble(const long double *x, long double *y, size_t n
  * relu or what came out, as both give the same dx: the forward pass may have
  * run in place.
  */
+RELU_EXT_API void relu_grad_f8e5m2(const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n);
+RELU_EXT_API void relu_grad_f8e4m3fn(const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n);
 RELU_EXT_API void relu_grad_f16(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
 RELU_EXT_API void relu_grad_bf16(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
 RELU_EXT_API void relu_grad_f32(const float *dy, const float *x, float *dx, size_t n);

@@ -42,11 +42,15 @@ typedef struct {
     void (*relu_u16)(const uint16_t *x, uint16_t *y, size_t n);
     void (*relu_u32)(const uint32_t *x, uint32_t *y, size_t n);
     void (*relu_u64)(const uint64_t *x, uint64_t *y, size_t n);
+    void (*relu_f8e5m2)(const uint8_t *x, uint8_t *y, size_t n);
+    void (*relu_f8e4m3fn)(const uint8_t *x, uint8_t *y, size_t n);
     void (*relu_f16)(const uint16_t *x, uint16_t *y, size_t n);
     void (*relu_bf16)(const uint16_t *x, uint16_t *y, size_t n);
     void (*relu_f32)(const float *x, float *y, size_t n);
     void (*relu_f64)(const double *x, double *y, size_t n);
     void (*relu_longdouble)(const long double *x, long double *y, size_t n);
+    void (*relu_grad_f8e5m2)(const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n);
+    void (*relu_grad_f8e4m3fn)(const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n);
     void (*relu_grad_f16)(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
     void (*relu_grad_bf16)(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
     void (*relu_grad_f32)(const float *dy, const float *x, float *dx, size_t n);
@@ -105,11 +109,15 @@ RELU_EXT_CAPI_1(relu_u8, uint8_t)
 RELU_EXT_CAPI_1(relu_u16, uint16_t)
 RELU_EXT_CAPI_1(relu_u32, uint32_t)
 RELU_EXT_CAPI_1(relu_u64, uint64_t)
+RELU_EXT_CAPI_1(relu_f8e5m2, uint8_t)
+RELU_EXT_CAPI_1(relu_f8e4m3fn, uint8_t)
 RELU_EXT_CAPI_1(relu_f16, uint16_t)
 RELU_EXT_CAPI_1(relu_bf16, uint16_t)
 RELU_EXT_CAPI_1(relu_f32, float)
 RELU_EXT_CAPI_1(relu_f64, double)
 RELU_EXT_CAPI_1(relu_longdouble, long double)
+RELU_EXT_CAPI_2(relu_grad_f8e5m2, uint8_t)
+RELU_EXT_CAPI_2(relu_grad_f8e4m3fn, uint8_t)
 RELU_EXT_CAPI_2(relu_grad_f16, uint16_t)
 RELU_EXT_CAPI_2(relu_grad_bf16, uint16_t)
 RELU_EXT_CAPI_2(relu_grad_f32, float)

@@ -17,8 +17,8 @@
  *
  * A kernel sees bits only: a signed integer, the lane, as wide as the C type.
  * T is the largest lane that ReLU turns into zero: 0 for integers; for floats
- * the bits of -inf, which lie below those of the negative NaNs and above those
- * of every other negative number.
+ * the bits of -inf (of the lowest number where there is no infinity), which lie
+ * below those of the negative NaNs and above those of every other negative number.
  */
 #define RELU_EXT_SIGNED(X, ...)                                   \
     X(i8,  int8_t,  b8,  0, __VA_ARGS__)                          \
@@ -33,6 +33,8 @@
     X(u64, uint64_t, b64, 0, __VA_ARGS__)
 
 #define RELU_EXT_FLOATS(X, ...)                                   \
+    X(f8e5m2,   uint8_t, b8, INT8_MIN + 0x7C, __VA_ARGS__)        \
+    X(f8e4m3fn, uint8_t, b8, INT8_MIN + 0x7E, __VA_ARGS__)        \
     X(f16,  uint16_t, b16, INT16_MIN + 0x7C00, __VA_ARGS__)       \
     X(bf16, uint16_t, b16, INT16_MIN + 0x7F80, __VA_ARGS__)       \
     X(f32,  float,    b32, INT32_MIN + 0x7F800000, __VA_ARGS__)   \

@@ -17,12 +17,18 @@ cdef extern from "relu_ext_capi.h":
     void relu_u16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
     void relu_u32(const uint32_t *x, uint32_t *y, size_t n) noexcept nogil
     void relu_u64(const uint64_t *x, uint64_t *y, size_t n) noexcept nogil
+    void relu_f8e5m2(const uint8_t *x, uint8_t *y, size_t n) noexcept nogil
+    void relu_f8e4m3fn(const uint8_t *x, uint8_t *y, size_t n) noexcept nogil
     void relu_f16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
     void relu_bf16(const uint16_t *x, uint16_t *y, size_t n) noexcept nogil
     void relu_f32(const float *x, float *y, size_t n) noexcept nogil
     void relu_f64(const double *x, double *y, size_t n) noexcept nogil
     void relu_longdouble(const long double *x, long double *y, size_t n) noexcept nogil
 
+    void relu_grad_f8e5m2(
+        const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n) noexcept nogil
+    void relu_grad_f8e4m3fn(
+        const uint8_t *dy, const uint8_t *x, uint8_t *dx, size_t n) noexcept nogil
     void relu_grad_f16(
         const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n) noexcept nogil
     void relu_grad_bf16(

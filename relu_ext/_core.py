@@ -74,4 +74,9 @@ try:
 except ImportError:
     pass
 else:
-    lib.relu_ext_add_type(np.dtype(ml_dtypes.bfloat16).num, b"bf16")
+    for dtype, name in (
+        (ml_dtypes.bfloat16, b"bf16"),
+        (ml_dtypes.float8_e5m2, b"f8e5m2"),
+        (ml_dtypes.float8_e4m3fn, b"f8e4m3fn"),
+    ):
+        lib.relu_ext_add_type(np.dtype(dtype).num, name)

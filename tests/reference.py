@@ -4,9 +4,9 @@ The oracle: what relu_ext has to compute, from the contract's table and nothing 
 A float's bits are taken apart into sign, exponent and mantissa, and the table's rows are
 looked up one by one. Slow and plain on purpose: nothing here is shared with the kernels.
 
-A format has the name that the C functions end in: i8 ... u64, f16, bf16, f32, f64 and
-longdouble, and "bool" besides. An array's dtype implies it, except where uint16 holds the
-bits of an f16 or bf16.
+A format has the name that the C functions end in: i8 ... u64, f8e5m2 ... f64 and
+longdouble, and "bool" besides. An array's dtype implies it, except where unsigned integers
+hold the bits of floats that NumPy does not have.
 
 x87's long double has encodings that no processor since the 80387 makes or accepts
 (unnormals, pseudo-infinities, ...). The table does not speak of them, and no test has them.
@@ -17,7 +17,14 @@ import sys
 import numpy as np
 
 # Exponent bits and mantissa bits; there is one sign bit.
-FLOATS = {"f16": (5, 10), "bf16": (8, 7), "f32": (8, 23), "f64": (11, 52)}
+FLOATS = {
+    "f8e5m2": (5, 2),
+    "f8e4m3fn": (4, 3),
+    "f16": (5, 10),
+    "bf16": (8, 7),
+    "f32": (8, 23),
+    "f64": (11, 52),
+}
 
 LONGDOUBLE_SIZE = np.dtype(np.longdouble).itemsize
 LONGDOUBLE_IS_X87 = np.finfo(np.longdouble).nmant == 63
@@ -37,6 +44,8 @@ STORAGE = {
     "bool": np.dtype(bool),
     **{name: np.dtype(f"i{int(name[1:]) // 8}") for name in SIGNED},
     **{name: np.dtype(f"u{int(name[1:]) // 8}") for name in UNSIGNED},
+    "f8e5m2": np.dtype(np.uint8),
+    "f8e4m3fn": np.dtype(np.uint8),
     "f16": np.dtype(np.float16),
     "bf16": np.dtype(np.uint16),
     "f32": np.dtype(np.float32),
@@ -128,7 +137,10 @@ def _passes(x, name):
         return _word(bytes_of(x), 0, size) >> (8 * size - 1) == 0
     sign, exponent, mantissa = fields(x, name)
     largest = 2 ** FLOATS[name][0] - 1
-    is_nan = (exponent == largest) & (mantissa != 0)
+    if name == "f8e4m3fn":  # no infinities, and one NaN of each sign
+        is_nan = (exponent == largest) & (mantissa == 7)
+    else:
+        is_nan = (exponent == largest) & (mantissa != 0)
     is_zero = (exponent == 0) & (mantissa == 0)
     is_negative = sign == 1
     return is_nan | ~(is_zero | is_negative)

@@ -295,7 +295,8 @@ CAPI = {
     1: """
         isa
         relu_i8 relu_i16 relu_i32 relu_i64 relu_u8 relu_u16 relu_u32 relu_u64
-        relu_f16 relu_bf16 relu_f32 relu_f64 relu_longdouble
+        relu_f8e5m2 relu_f8e4m3fn relu_f16 relu_bf16 relu_f32 relu_f64 relu_longdouble
+        relu_grad_f8e5m2 relu_grad_f8e4m3fn
         relu_grad_f16 relu_grad_bf16 relu_grad_f32 relu_grad_f64 relu_grad_longdouble
     """,
 }

@@ -13,7 +13,11 @@ from relu_ext import relu, relu_, relu_grad, relu_grad_
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
 # The format's name in the oracle, and the dtype.
-TYPES = [("bf16", ml_dtypes.bfloat16)]
+TYPES = [
+    ("bf16", ml_dtypes.bfloat16),
+    ("f8e5m2", ml_dtypes.float8_e5m2),
+    ("f8e4m3fn", ml_dtypes.float8_e4m3fn),
+]
 each_type = pytest.mark.parametrize("name, dtype", TYPES, ids=[name for name, _ in TYPES])
 
 
