@@ -148,15 +148,21 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
         Py_INCREF(out);
     }
     else {
+        /* NumPy would keep the order of the inputs; where that takes thought, it does. */
         const int both = PyArray_FLAGS(a) & PyArray_FLAGS(b);
-        const bool fortran = !(both & NPY_ARRAY_C_CONTIGUOUS);
-        if (fortran && !(both & NPY_ARRAY_F_CONTIGUOUS))
+        const bool fortran =
+            (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) == NPY_ARRAY_F_CONTIGUOUS;
+        ptrdiff_t stride;
+        if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran
+            && !(PyArray_NDIM(a) == 2 && has_rows(a, &stride) && has_rows(b, &stride)))
             goto numpy;
         out = relu_ext_pool_array(a, fortran, &rows.fresh_out);
         if (out == NULL)
             return NULL;
-        /* Contiguous and new: it cannot be false. */
-        (void)find_rows(a, b, out, &rows);
+        if (!find_rows(a, b, out, &rows)) {
+            Py_DECREF(out);
+            goto numpy;
+        }
     }
     if (rows.rows * rows.columns * kernel->size <= KEEP_GIL_BYTES)
         relu_ext_run_rows(kernel->id, &rows);

@@ -79,9 +79,14 @@ RELU_EXT_INLINE void NAME(map)(NAME(element) *f, const NAME(any) *a, const NAME(
 
         NAME(block)(f, a, b, head, BLOCK, T);
         NAME(block)(f, a + n - BLOCK, b + n - BLOCK, tail, BLOCK, T);
-        RELU_EXT_NO_OVERLAP
-        for (size_t i = 0; i < between; i++)
-            out_first[i] = f(a_first[i], b_first[i], T);
+        if (between <= RELU_EXT_SHORT / sizeof(LANE_INT))
+            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], T);
+        else
+            RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], T);
         memcpy(out, head, sizeof head);
         memcpy(out + n - BLOCK, tail, sizeof tail);
     }

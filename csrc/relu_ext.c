@@ -27,21 +27,31 @@
 
 /*
  * RELU_EXT_NO_OVERLAP: what an iteration stores, no later one loads. True of
- * disjoint buffers and in place; compilers cannot know it. Clang unrolls by
- * itself what GCC has to be told to, for a quarter more speed in cache.
+ * disjoint buffers and in place; compilers cannot know it.
+ * RELU_EXT_UNROLL, RELU_EXT_NO_UNROLL: whether to work on several vectors at once.
+ * In L1 that is a quarter faster; from memory, in place, it is an eighth slower.
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
  */
 #if defined(__clang__)
 #define RELU_EXT_NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#define RELU_EXT_UNROLL
+#define RELU_EXT_NO_UNROLL _Pragma("clang loop interleave(disable) unroll(disable)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
 #elif defined(__GNUC__)
-#define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep") _Pragma("GCC unroll 4")
-#define RELU_EXT_ONE_BLOCK _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
+#define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep")
+#define RELU_EXT_UNROLL _Pragma("GCC unroll 4")
+#define RELU_EXT_NO_UNROLL _Pragma("GCC unroll 1")
+#define RELU_EXT_ONE_BLOCK RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
 #else
 #define RELU_EXT_NO_OVERLAP
+#define RELU_EXT_UNROLL
+#define RELU_EXT_NO_UNROLL
 #define RELU_EXT_ONE_BLOCK
 #endif
+
+/* Bytes that are sure to be in L1 when they are used again. */
+#define RELU_EXT_SHORT (16 << 10)
 
 #define LANE b8
 #define LANE_INT int8_t

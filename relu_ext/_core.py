@@ -74,9 +74,10 @@ try:
 except ImportError:
     pass
 else:
-    for dtype, name in (
-        (ml_dtypes.bfloat16, b"bf16"),
-        (ml_dtypes.float8_e5m2, b"f8e5m2"),
-        (ml_dtypes.float8_e4m3fn, b"f8e4m3fn"),
+    for theirs, ours in (
+        ("bfloat16", b"bf16"),
+        ("float8_e5m2", b"f8e5m2"),
+        ("float8_e4m3fn", b"f8e4m3fn"),
     ):
-        lib.relu_ext_add_type(np.dtype(dtype).num, name)
+        if hasattr(ml_dtypes, theirs):
+            lib.relu_ext_add_type(np.dtype(getattr(ml_dtypes, theirs)).num, ours)

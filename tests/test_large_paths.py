@@ -112,6 +112,7 @@ def test_threads_split_rows(threads, stores, char, view, rng):
     x = view(base)
     want = reference.relu(x)
     assert_same_bits(relu(x), want)
+    assert relu(x).strides == relu(x, where=True).strides
     assert_same_bits(relu(x, out=np.empty_like(want)), want)
 
     target = new(char, (7, 401), rng)
