@@ -53,6 +53,9 @@
 /* Bytes that are sure to be in L1 when they are used again. */
 #define RELU_EXT_SHORT (16 << 10)
 
+#include "float_env.h"
+#include "half.h"
+
 #define LANE b8
 #define LANE_INT int8_t
 #include "kernels.h"

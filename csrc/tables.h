@@ -59,12 +59,13 @@
  */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define RELU_EXT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define RELU_EXT_AVX2 __attribute__((target("avx2")))
+#define RELU_EXT_AVX2 __attribute__((target("avx2,fma")))
 #define RELU_EXT_ISAS(X)                                                      \
     X(avx512, RELU_EXT_AVX512,                                                \
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") \
       && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) \
-    X(avx2, RELU_EXT_AVX2, __builtin_cpu_supports("avx2"))                    \
+    X(avx2, RELU_EXT_AVX2,                                                    \
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))        \
     X(baseline, , 1)
 #else
 #define RELU_EXT_ISAS(X) X(baseline, , 1)
