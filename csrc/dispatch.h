@@ -6,6 +6,7 @@
 #ifndef RELU_EXT_DISPATCH_H
 #define RELU_EXT_DISPATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tables.h"
@@ -22,22 +23,31 @@
 enum relu_ext_id { RELU_EXT_KERNELS(RELU_EXT_ID, ) RELU_EXT_ID_COUNT };
 #undef RELU_EXT_ID
 
+/* Whether the kernels of a lane calculate, and want the settings of float_env.h. */
+enum {
+    relu_ext_calculates_b8, relu_ext_calculates_b16 = 0, relu_ext_calculates_b32 = 0,
+    relu_ext_calculates_b64 = 0, relu_ext_calculates_ld = 0,
+    relu_ext_calculates_nf16 = 1, relu_ext_calculates_nbf16 = 1, relu_ext_calculates_nf32 = 1,
+    relu_ext_calculates_nf64 = 1
+};
+
 /* What there is to know of each, in that order; size is an element's, in bytes. */
-#define RELU_EXT_FACTS(dtype, type, lane, T, op, body, nin, ...)                       \
-    {relu_ext_id_##op##_##dtype, nin, sizeof(type)},
+#define RELU_EXT_FACTS(dtype, type, lane, T, op, body, signature, ...)                 \
+    {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, sizeof(type)},
 static const struct relu_ext_kernel {
     enum relu_ext_id id;
     int nin;
+    int calculates;
     size_t size;
 } relu_ext_kernels[] = {RELU_EXT_KERNELS(RELU_EXT_FACTS, )};
 #undef RELU_EXT_FACTS
 
 /*
  * Runs one kernel over n contiguous elements, which may be a part of an operation
- * over `total`: how long the whole is decides whether it streams. An operation
- * with one input ignores b.
+ * over `total`: how long the whole is decides whether it streams. The last of
+ * several inputs may be one element for all: `uniform`.
  */
-RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out,
-                                    size_t n, size_t total);
+RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
+                                    char *out, size_t n, size_t total);
 
 #endif

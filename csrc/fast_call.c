@@ -1,5 +1,6 @@
 #include "fast_call.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -67,15 +68,16 @@ static bool same_type_and_shape(PyArrayObject *a, PyArrayObject *b)
     return true;
 }
 
-/* Whether two arrays of one shape are the same memory in the same order, or share none. */
-static bool same_or_disjoint(PyArrayObject *a, ptrdiff_t a_stride, PyArrayObject *b,
-                             ptrdiff_t b_stride, const struct relu_ext_rows *r, size_t size)
+/* Whether an array of the output's shape is the same memory in the same order, or shares none. */
+static bool same_or_disjoint(const char *in, ptrdiff_t stride, const struct relu_ext_rows *r,
+                             size_t size)
 {
-    const uintptr_t a_first = (uintptr_t)PyArray_DATA(a), b_first = (uintptr_t)PyArray_DATA(b);
+    const uintptr_t in_first = (uintptr_t)in, out_first = (uintptr_t)r->out;
     const size_t row = r->columns * size, last = r->rows - 1;
-    const uintptr_t a_end = a_first + last * (size_t)a_stride + row;
-    const uintptr_t b_end = b_first + last * (size_t)b_stride + row;
-    return (a_first == b_first && a_stride == b_stride) || a_end <= b_first || b_end <= a_first;
+    const uintptr_t in_end = in_first + last * (size_t)stride + row;
+    const uintptr_t out_end = out_first + last * (size_t)r->out_stride + row;
+    return (in_first == out_first && stride == r->out_stride) || in_end <= out_first
+           || out_end <= in_first;
 }
 
 /* Rows of contiguous elements that do not overlap, as a[:, :k] has them; no mere column. */
@@ -86,31 +88,71 @@ static bool has_rows(PyArrayObject *array, ptrdiff_t *stride)
            && *stride >= PyArray_DIM(array, 1) * PyArray_ITEMSIZE(array);
 }
 
-/* Describes the operation but for fresh_out; false if it is one for NumPy. */
-static bool find_rows(PyArrayObject *a, PyArrayObject *b, PyArrayObject *out,
+/*
+ * Describes the operation on `count` arrays, but for fresh_out and a uniform input;
+ * false if it is one for NumPy.
+ */
+static bool find_rows(PyArrayObject *const *arrays, int count, PyArrayObject *out,
                       struct relu_ext_rows *r)
 {
     const size_t size = (size_t)PyArray_ITEMSIZE(out);
     const npy_intp *shape = PyArray_DIMS(out);
+    int common = PyArray_FLAGS(out) & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS);
 
-    r->a_stride = r->b_stride = r->out_stride = 0;
-    if (PyArray_FLAGS(a) & PyArray_FLAGS(b) & PyArray_FLAGS(out)
-        & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) {
+    r->out = PyArray_BYTES(out);
+    r->out_stride = 0;
+    for (int k = 0; k < count; k++) {
+        common &= PyArray_FLAGS(arrays[k]);
+        r->in[k] = PyArray_BYTES(arrays[k]);
+        r->in_stride[k] = 0;
+    }
+    if (common) {
         r->rows = 1;
         r->columns = (size_t)PyArray_SIZE(out);
     }
-    else if (PyArray_NDIM(out) == 2 && shape[0] > 0 && has_rows(a, &r->a_stride)
-             && has_rows(b, &r->b_stride) && has_rows(out, &r->out_stride)) {
+    else if (PyArray_NDIM(out) == 2 && shape[0] > 0 && has_rows(out, &r->out_stride)) {
+        for (int k = 0; k < count; k++)
+            if (!has_rows(arrays[k], &r->in_stride[k]))
+                return false;
         r->rows = (size_t)shape[0];
         r->columns = (size_t)shape[1];
     }
     else
         return false;
-    r->a = PyArray_BYTES(a);
-    r->b = PyArray_BYTES(b);
-    r->out = PyArray_BYTES(out);
-    return same_or_disjoint(a, r->a_stride, out, r->out_stride, r, size)
-           && same_or_disjoint(b, r->b_stride, out, r->out_stride, r, size);
+    for (int k = 0; k < count; k++)
+        if (!same_or_disjoint(r->in[k], r->in_stride[k], r, size))
+            return false;
+    return true;
+}
+
+/* A parameter given as a Python number, as NumPy would convert it. */
+union parameter {
+    float f32;
+    double f64;
+};
+
+static bool read_parameter(PyObject *object, int type, union parameter *value)
+{
+    double number;
+    if (PyFloat_CheckExact(object))
+        number = PyFloat_AsDouble(object);
+    else if (PyLong_CheckExact(object)) {
+        int overflow;
+        const long whole = PyLong_AsLongAndOverflow(object, &overflow);
+        /* Beyond, a float may not hold it, and it matters how that is rounded. */
+        if (overflow || whole > 1 << 24 || whole < -(1 << 24))
+            return false;
+        number = (double)whole;
+    }
+    else
+        return false;
+    if (type == NPY_DOUBLE) {
+        value->f64 = number;
+        return true;
+    }
+    /* NumPy warns of a number that is too large. */
+    value->f32 = (float)number;
+    return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
 
 /* What NumPy calls when the ufunc is called. */
@@ -127,42 +169,61 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
     if (!(out_positional || out_named || (nargs == nin && kwnames == NULL)))
         goto numpy;
 
-    PyArrayObject *a = plain_array(args[0]);
-    PyArrayObject *b = nin == 2 ? plain_array(args[1]) : a;
-    if (a == NULL || b == NULL || !same_type_and_shape(a, b))
+    PyArrayObject *arrays[RELU_EXT_MAX_NIN], *a = plain_array(args[0]);
+    int count = 0; /* of arrays among the inputs */
+    struct relu_ext_rows rows;
+    rows.fresh_out = rows.uniform = false;
+    union parameter value;
+    if (a == NULL)
         goto numpy;
     const int type = type_index(PyArray_TYPE(a));
     const struct relu_ext_kernel *kernel = type >= 0 ? f->kernels[type] : NULL;
     /* Without dimensions and without `out` the result is a scalar. */
     if (kernel == NULL || PyArray_NDIM(a) == 0)
         goto numpy;
+    for (; count < f->nin; count++) {
+        arrays[count] = plain_array(args[count]);
+        if (arrays[count] == NULL || !same_type_and_shape(a, arrays[count]))
+            break;
+    }
+    if (count < f->nin) {
+        rows.uniform = count == f->nin - 1 && read_parameter(args[count], PyArray_TYPE(a), &value);
+        if (!rows.uniform)
+            goto numpy;
+    }
 
     PyArrayObject *out;
-    struct relu_ext_rows rows;
-    rows.fresh_out = false;
     if (out_positional || out_named) {
         out = plain_array(args[nin]);
         if (out == NULL || !same_type_and_shape(a, out) || !PyArray_ISWRITEABLE(out)
-            || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(a, b, out, &rows))
+            || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(arrays, count, out, &rows))
             goto numpy;
         Py_INCREF(out);
     }
     else {
         /* NumPy would keep the order of the inputs; where that takes thought, it does. */
-        const int both = PyArray_FLAGS(a) & PyArray_FLAGS(b);
+        int both = PyArray_FLAGS(a);
+        ptrdiff_t stride;
+        bool matrices = true;
+        for (int k = 0; k < count; k++) {
+            both &= PyArray_FLAGS(arrays[k]);
+            matrices &= PyArray_NDIM(a) == 2 && has_rows(arrays[k], &stride);
+        }
         const bool fortran =
             (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) == NPY_ARRAY_F_CONTIGUOUS;
-        ptrdiff_t stride;
-        if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran
-            && !(PyArray_NDIM(a) == 2 && has_rows(a, &stride) && has_rows(b, &stride)))
+        if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran && !matrices)
             goto numpy;
         out = relu_ext_pool_array(a, fortran, &rows.fresh_out);
         if (out == NULL)
             return NULL;
-        if (!find_rows(a, b, out, &rows)) {
+        if (!find_rows(arrays, count, out, &rows)) {
             Py_DECREF(out);
             goto numpy;
         }
+    }
+    if (rows.uniform) {
+        rows.in[count] = (const char *)&value;
+        rows.in_stride[count] = 0;
     }
     if (rows.rows * rows.columns * kernel->size <= KEEP_GIL_BYTES)
         relu_ext_run_rows(kernel->id, &rows);

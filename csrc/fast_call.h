@@ -9,10 +9,10 @@
 #include "numpy_api.h"
 
 /*
- * Puts the shortcut in front of a ufunc with one or two inputs whose loops take
- * and give one type, and whose data are struct relu_ext_kernel. The ufunc stays
- * what it was: what the shortcut does not take goes to NumPy's own entry. Where
- * NumPy's struct is not laid out as in the headers, nothing happens.
+ * Puts the shortcut in front of a ufunc whose loops take and give one type, and
+ * whose data are struct relu_ext_kernel. The ufunc stays what it was: what the
+ * shortcut does not take goes to NumPy's own entry. Where NumPy's struct is not
+ * laid out as in the headers, nothing happens.
  *
  * Returns 0, or -1 with an exception.
  */

@@ -9,8 +9,9 @@
 
 #include <float.h>
 
-/* Is x a NaN, or greater than zero? */
-RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
+enum relu_ext_class { RELU_EXT_NOT_POSITIVE, RELU_EXT_POSITIVE, RELU_EXT_NAN };
+
+RELU_EXT_INLINE enum relu_ext_class relu_ext_classify(const unsigned char *x)
 {
 #if LDBL_MANT_DIG == 64
     /* x87, little-endian: a significand with its leading 1 written out, then sign and exponent. */
@@ -42,17 +43,20 @@ RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
     bool zero = magnitude == 0;
     bool nan = magnitude > 0x7FF0000000000000;
 #endif
-    return nan || !(negative || zero);
+    if (nan)
+        return RELU_EXT_NAN;
+    return negative || zero ? RELU_EXT_NOT_POSITIVE : RELU_EXT_POSITIVE;
 }
 
-RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *x, void *dx, size_t n, int T)
+RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, bool uniform,
+                                  void *dx, size_t n, int T)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
     const size_t size = sizeof(long double);
-    (void)T;
+    (void)b, (void)T;
     for (size_t i = 0; i < n * size; i += size) {
-        if (relu_ext_passes(decides + i))
+        if (relu_ext_classify(decides + (uniform ? 0 : i)) != RELU_EXT_NOT_POSITIVE)
             memmove(to + i, gradient + i, size);
         else
             memset(to + i, 0, size);
@@ -60,10 +64,57 @@ RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *x, void *dx, size_
 }
 
 /* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
-RELU_EXT_INLINE void relu_ld(const void *x, const void *unused, void *y, size_t n, int T)
+RELU_EXT_INLINE void relu_ld(const void *x, const void *b, const void *c, bool uniform, void *y,
+                             size_t n, int T)
 {
-    (void)unused;
-    relu_grad_ld(x, x, y, n, T);
+    (void)c, (void)uniform;
+    relu_grad_ld(x, b, x, false, y, n, T);
+}
+
+/* Comparisons below are of numbers only: none raises a flag. */
+RELU_EXT_INLINE long double relu_ext_longdouble(const unsigned char *x)
+{
+    long double value;
+    memcpy(&value, x, sizeof value);
+    return value;
+}
+
+/* A ceiling with a sign, -0.0 too, is below every result of ReLU. */
+RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *ceiling,
+                                     bool uniform, void *y, size_t n, int T)
+{
+    const size_t size = sizeof(long double);
+    (void)b, (void)T;
+    for (size_t i = 0; i < n * size; i += size) {
+        const unsigned char *from = (const unsigned char *)x + i, *limit = ceiling;
+        unsigned char result[sizeof(long double)] = {0};
+        limit += uniform ? 0 : i;
+        if (relu_ext_classify(from) != RELU_EXT_NOT_POSITIVE)
+            memcpy(result, from, size);
+        if (relu_ext_classify(from) != RELU_EXT_NAN
+            && (relu_ext_classify(limit) != RELU_EXT_POSITIVE
+                || relu_ext_longdouble(result) > relu_ext_longdouble(limit)))
+            memcpy(result, limit, size);
+        memcpy((unsigned char *)y + i, result, size);
+    }
+}
+
+RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const void *ceiling,
+                                          bool uniform, void *dx, size_t n, int T)
+{
+    const size_t size = sizeof(long double);
+    (void)T;
+    for (size_t i = 0; i < n * size; i += size) {
+        const unsigned char *decides = (const unsigned char *)x + i, *limit = ceiling;
+        limit += uniform ? 0 : i;
+        if (relu_ext_classify(decides) == RELU_EXT_NAN
+            || (relu_ext_classify(decides) == RELU_EXT_POSITIVE
+                && relu_ext_classify(limit) == RELU_EXT_POSITIVE
+                && relu_ext_longdouble(decides) < relu_ext_longdouble(limit)))
+            memmove((unsigned char *)dx + i, (const unsigned char *)dy + i, size);
+        else
+            memset((unsigned char *)dx + i, 0, size);
+    }
 }
 
 #endif

@@ -81,20 +81,20 @@ void relu_ext_set_parallel_bytes(size_t bytes)
 /* Elements begin to end of the whole, row after row. */
 static void run_range(enum relu_ext_id id, const struct relu_ext_rows *r, size_t begin, size_t end)
 {
-    const size_t size = relu_ext_kernels[id].size;
+    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
     const size_t total = r->fresh_out ? 0 : r->rows * r->columns;
+    /* A division would cost as much as a short kernel. */
+    size_t row = r->rows == 1 ? 0 : begin / r->columns, column = begin - row * r->columns;
 
-    if (r->rows == 1) {
-        const size_t at = begin * size;
-        relu_ext_run(id, r->a + at, r->b + at, r->out + at, end - begin, total);
-        return;
-    }
-    size_t row = begin / r->columns, column = begin % r->columns;
     for (; begin < end; row++, column = 0) {
-        size_t n = r->columns - column < end - begin ? r->columns - column : end - begin;
-        ptrdiff_t i = (ptrdiff_t)row, within = (ptrdiff_t)(column * size);
-        relu_ext_run(id, r->a + i * r->a_stride + within, r->b + i * r->b_stride + within,
-                     r->out + i * r->out_stride + within, n, total);
+        const size_t left = r->columns - column, n = left < end - begin ? left : end - begin;
+        const ptrdiff_t i = (ptrdiff_t)row, within = (ptrdiff_t)(column * kernel->size);
+        const char *in[RELU_EXT_MAX_NIN];
+        for (int k = 0; k < kernel->nin; k++)
+            in[k] = r->in[k] + i * r->in_stride[k] + within;
+        if (r->uniform)
+            in[kernel->nin - 1] -= within;
+        relu_ext_run(id, in, r->uniform, r->out + i * r->out_stride + within, n, total);
         begin += n;
     }
 }
@@ -125,7 +125,8 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
         return;
 #ifdef _OPENMP
     const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    if (total * kernel->size * (size_t)(kernel->nin + 1) >= relu_ext_get_parallel_bytes()) {
+    if (total * kernel->size * (size_t)(kernel->nin + 1 - r->uniform)
+        >= relu_ext_get_parallel_bytes()) {
         const int threads = relu_ext_get_num_threads();
         if (threads > 1) {
             /* As many parts as threads asked for, however many OpenMP grants. */

@@ -12,13 +12,15 @@
 
 /*
  * One operation over `rows` runs of `columns` contiguous elements each. From one
- * row to the next it is that many bytes; an operation with one input has b = a.
+ * row to the next it is that many bytes. With `uniform`, the last of several inputs
+ * is one element, the same for the whole row.
  */
 struct relu_ext_rows {
-    const char *a, *b;
+    const char *in[RELU_EXT_MAX_NIN];
     char *out;
-    ptrdiff_t a_stride, b_stride, out_stride;
+    ptrdiff_t in_stride[RELU_EXT_MAX_NIN], out_stride;
     size_t rows, columns;
+    bool uniform;
     /*
      * The output's pages are new: the operating system is about to clear them,
      * through the caches, so that storing past the caches would only add to it.

@@ -54,29 +54,49 @@
 #define RELU_EXT_SHORT (16 << 10)
 
 #include "float_env.h"
-#include "half.h"
+#include "numbers.h"
 
-#define LANE b8
-#define LANE_INT int8_t
+#define LANE_BITS 8
 #include "kernels.h"
-#define LANE b16
-#define LANE_INT int16_t
+#define LANE_BITS 16
 #include "kernels.h"
-#define LANE b32
-#define LANE_INT int32_t
+#define LANE_BITS 32
 #include "kernels.h"
-#define LANE b64
-#define LANE_INT int64_t
+#define LANE_BITS 64
 #include "kernels.h"
 #include "longdouble.h"
+
+#define FLOAT_NAME nf16
+#define FLOAT_BITS 16
+#define FLOAT_FROM(bits) relu_ext_float_from_f16((uint16_t)(bits))
+#define FLOAT_TO(x) (int16_t)relu_ext_f16_from_float(x)
+#include "arithmetic.h"
+#define FLOAT_NAME nbf16
+#define FLOAT_BITS 16
+#define FLOAT_FROM(bits) relu_ext_float_from_bf16((uint16_t)(bits))
+#define FLOAT_TO(x) (int16_t)relu_ext_bf16_from_float(x)
+#include "arithmetic.h"
+#define FLOAT_NAME nf32
+#define FLOAT_BITS 32
+#define FLOAT_FROM(bits) relu_ext_bits_float((uint32_t)(bits))
+#define FLOAT_TO(x) (int32_t)relu_ext_float_result(x)
+#include "arithmetic.h"
+#define FLOAT_NAME nf64
+#define FLOAT_BITS 64
+#define FLOAT_FROM(bits) relu_ext_bits_double((uint64_t)(bits))
+#define FLOAT_TO(x) (int64_t)relu_ext_double_result(x)
+#include "arithmetic.h"
+
 #include "stream.h"
 
 /* relu_f32_avx2, and so on. */
-#define DEFINE_KERNEL(dtype, type, lane, T, op, body, nin, isa, target)                \
-    static target void op##_##dtype##_##isa(const void *a, const void *b, void *out,   \
-                                            size_t n)                                  \
+typedef void relu_ext_function(const void *a, const void *b, const void *c, bool uniform, void *out,
+                               size_t n);
+#define DEFINE_KERNEL(dtype, type, lane, T, op, body, signature, isa, target)          \
+    static target void op##_##dtype##_##isa(const void *a, const void *b, const void *c, \
+                                            bool uniform, void *out, size_t n)         \
     {                                                                                  \
-        body##_##lane(a, b, out, n, T);                                                \
+        body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n, T);    \
     }
 #define DEFINE_KERNELS(isa, target, supported) RELU_EXT_KERNELS(DEFINE_KERNEL, isa, target)
 RELU_EXT_ISAS(DEFINE_KERNELS)
@@ -85,7 +105,7 @@ struct isa {
     const char *name;
     bool (*supported)(void);
     void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
-    void (*kernels[RELU_EXT_ID_COUNT])(const void *a, const void *b, void *out, size_t n);
+    relu_ext_function *kernels[RELU_EXT_ID_COUNT];
 };
 
 #define DEFINE_SUPPORTED(isa, target, condition)                                       \
@@ -95,7 +115,7 @@ struct isa {
     }
 RELU_EXT_ISAS(DEFINE_SUPPORTED)
 
-#define KERNEL_POINTER(dtype, type, lane, T, op, body, nin, isa) op##_##dtype##_##isa,
+#define KERNEL_POINTER(dtype, type, lane, T, op, body, signature, isa) op##_##dtype##_##isa,
 #define ISA_ENTRY(isa, target, condition)                                              \
     {#isa, isa##_supported, stream_block_##isa, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}},
 static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
@@ -188,49 +208,87 @@ void relu_ext_set_stream_bytes(size_t bytes)
     atomic_store_explicit(&stream_bytes, bytes, memory_order_relaxed);
 }
 
+/* The inputs as the kernels want them, `at` bytes in; a uniform one stays where it is. */
+static inline void run_part(const struct isa *isa, const struct relu_ext_kernel *kernel,
+                            const char *const *in, size_t at, bool uniform, char *out, size_t n)
+{
+    const int last = kernel->nin - 1;
+    const char *a = in[0] + at, *b = kernel->nin == 3 ? in[1] + at : a;
+    isa->kernels[kernel->id](a, b, uniform ? in[last] : in[last] + at, uniform, out, n);
+}
+
 static void run_streaming(const struct isa *isa, const struct relu_ext_kernel *kernel,
-                          const char *a, const char *b, char *out, size_t n)
+                          const char *const *in, bool uniform, char *out, size_t n)
 {
     _Alignas(64) char block[STREAM_BLOCK];
     const size_t bytes = n * kernel->size, first = -(uintptr_t)out % 64;
+    const char *ahead_a = in[0], *ahead_b = in[kernel->nin - 1 - uniform];
     size_t i;
 
-    isa->kernels[kernel->id](a, b, out, first / kernel->size);
+    run_part(isa, kernel, in, 0, uniform, out, first / kernel->size);
     for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK) {
         /* The last block has nothing ahead: look at itself again. */
         size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
-        isa->kernels[kernel->id](a + i, b + i, block, STREAM_BLOCK / kernel->size);
-        isa->stream_block(out + i, block, a + ahead, b + ahead);
+        run_part(isa, kernel, in, i, uniform, block, STREAM_BLOCK / kernel->size);
+        isa->stream_block(out + i, block, ahead_a + ahead, ahead_b + ahead);
     }
     stream_end();
-    isa->kernels[kernel->id](a + i, b + i, out + i, (bytes - i) / kernel->size);
+    run_part(isa, kernel, in, i, uniform, out + i, (bytes - i) / kernel->size);
 }
 
-RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out,
-                                    size_t n, size_t total)
+static void run(const struct isa *isa, const struct relu_ext_kernel *kernel,
+                const char *const *in, bool uniform, char *out, size_t n, size_t total)
 {
-    const struct isa *isa = current_isa();
-    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    size_t moved = total * kernel->size * (size_t)(kernel->nin + 1);
-
-    /* An output off its own alignment never gets to a 64-byte boundary. */
-    if (moved >= relu_ext_get_stream_bytes() && isa->stream_block && out != a && out != b
-        && (uintptr_t)out % 64 % kernel->size == 0 && n * kernel->size > 2 * STREAM_BLOCK)
-        run_streaming(isa, kernel, a, kernel->nin == 2 ? b : a, out, n);
+    size_t moved = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
+    bool stream = moved >= relu_ext_get_stream_bytes() && isa->stream_block
+                  /* An output off its own alignment never gets to a 64-byte boundary. */
+                  && (uintptr_t)out % 64 % kernel->size == 0
+                  && n * kernel->size > 2 * STREAM_BLOCK;
+    for (int k = 0; k < kernel->nin; k++)
+        stream &= in[k] != out;
+    if (stream)
+        run_streaming(isa, kernel, in, uniform, out, n);
     else
-        isa->kernels[id](a, b, out, n);
+        run_part(isa, kernel, in, 0, uniform, out, n);
+}
+
+RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
+                                    char *out, size_t n, size_t total)
+{
+    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
+    if (kernel->calculates) {
+        relu_ext_float_env before = relu_ext_float_env_default();
+        run(current_isa(), kernel, in, uniform, out, n, total);
+        relu_ext_float_env_restore(before);
+    }
+    else
+        run(current_isa(), kernel, in, uniform, out, n, total);
 }
 
 /* The public entry points. */
+#define RUN(op, dtype, uniform, out, ...)                                              \
+    relu_ext_run(relu_ext_id_##op##_##dtype, (const char *const[]){__VA_ARGS__}, uniform, \
+                 (char *)(out), n, n)
 #define ENTRY_1(op, dtype, type)                                                       \
     void op##_##dtype(const type *x, type *y, size_t n)                                \
     {                                                                                  \
-        relu_ext_run(relu_ext_id_##op##_##dtype, x, NULL, y, n, n);                      \
+        RUN(op, dtype, false, y, (const char *)x);                                     \
     }
 #define ENTRY_2(op, dtype, type)                                                       \
     void op##_##dtype(const type *dy, const type *x, type *dx, size_t n)               \
     {                                                                                  \
-        relu_ext_run(relu_ext_id_##op##_##dtype, dy, x, dx, n, n);                        \
+        RUN(op, dtype, false, dx, (const char *)dy, (const char *)x);                  \
     }
-#define ENTRY(dtype, type, lane, T, op, body, nin, ...) ENTRY_##nin(op, dtype, type)
+#define ENTRY_2P(op, dtype, type)                                                      \
+    void op##_##dtype(const type *x, type parameter, type *y, size_t n)                \
+    {                                                                                  \
+        RUN(op, dtype, true, y, (const char *)x, (const char *)&parameter);            \
+    }
+#define ENTRY_3P(op, dtype, type)                                                      \
+    void op##_##dtype(const type *dy, const type *x, type parameter, type *dx, size_t n) \
+    {                                                                                  \
+        RUN(op, dtype, true, dx, (const char *)dy, (const char *)x,                    \
+            (const char *)&parameter);                                                 \
+    }
+#define ENTRY(dtype, type, lane, T, op, body, signature, ...) ENTRY_##signature(op, dtype, type)
 RELU_EXT_KERNELS(ENTRY, )

@@ -1,5 +1,5 @@
 /*
- * relu_ext: ReLU and its gradient over contiguous buffers, as plain C11.
+ * relu_ext: ReLU, its family and their gradients over contiguous buffers, as plain C11.
  *
  *     float x[3] = {-1.0f, 0.5f, 2.0f}, y[3], dx[3];
  *     const float dy[3] = {1.0f, 1.0f, 1.0f};
@@ -7,7 +7,7 @@
  *     relu_grad_f32(dy, x, dx, 3);   // dx = {0.0f, 1.0f, 1.0f}
  *     relu_f32(x, x, 3);             // in place
  *
- * What holds for every function named relu_<dtype> or relu_grad_<dtype>:
+ * What holds for every function that ends in a dtype:
  *
  *   Length      n counts elements. With n = 0 nothing is read or written, and
  *               the pointers may be NULL.
@@ -18,7 +18,9 @@
  *   Bits        The result is the same, bit for bit, for every instruction set,
  *               length and alignment. No floating-point flag is raised, and no
  *               floating-point setting (flush-to-zero, rounding, ...) matters:
- *               floats are handled as the integers that their bits make.
+ *               floats are handled as the integers that their bits make, and
+ *               where there is something to calculate, under IEEE 754's default
+ *               settings.
  *   Threads     Any number of threads may call, also on the same inputs. The
  *               functions are serial, allocate nothing, and share only the two
  *               settings at the end of this file, which are atomic.
@@ -109,6 +111,90 @@ RELU_EXT_API void relu_grad_f32(const float *dy, const float *x, float *dx, size
 RELU_EXT_API void relu_grad_f64(const double *dy, const double *x, double *dx, size_t n);
 RELU_EXT_API void relu_grad_longdouble(const long double *dy, const long double *x,
                                        long double *dx, size_t n);
+
+/*
+ * y[i] = x[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * x[i],
+ * rounded to nearest; PReLU is the same, called once for each channel's slope.
+ *
+ * dx[i] = dy[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * dy[i].
+ * With a slope greater than 0, x may be what went in or what came out.
+ *
+ * 0 times infinity and what else multiplication makes a NaN of is the positive
+ * quiet NaN without payload. f16 and bf16 are multiplied as floats, and rounded
+ * once: the product of two of them is exact in a float, unless it is a bf16
+ * below 2^-126, where float has fewer digits.
+ */
+RELU_EXT_API void leaky_relu_f16(const uint16_t *x, uint16_t slope, uint16_t *y, size_t n);
+RELU_EXT_API void leaky_relu_bf16(const uint16_t *x, uint16_t slope, uint16_t *y, size_t n);
+RELU_EXT_API void leaky_relu_f32(const float *x, float slope, float *y, size_t n);
+RELU_EXT_API void leaky_relu_f64(const double *x, double slope, double *y, size_t n);
+RELU_EXT_API void leaky_relu_grad_f16(const uint16_t *dy, const uint16_t *x, uint16_t slope,
+                                      uint16_t *dx, size_t n);
+RELU_EXT_API void leaky_relu_grad_bf16(const uint16_t *dy, const uint16_t *x, uint16_t slope,
+                                       uint16_t *dx, size_t n);
+RELU_EXT_API void leaky_relu_grad_f32(const float *dy, const float *x, float slope, float *dx,
+                                      size_t n);
+RELU_EXT_API void leaky_relu_grad_f64(const double *dy, const double *x, double slope, double *dx,
+                                      size_t n);
+
+/*
+ * y[i] = min(max(x[i], 0), ceiling); with a ceiling of 6 it is ReLU6.
+ *
+ * A NaN in x stays as it is, bit for bit, and a ceiling that is a NaN is the result
+ * for every other x. A ceiling below 0, -0.0 among them, is the result for every x
+ * but NaNs.
+ *
+ * dx[i] = dy[i], bit for bit, where 0 < x[i] < ceiling or x[i] is a NaN, else +0.0:
+ * at 0 and at the ceiling the gradient is 0. x may be what went in or what came out.
+ */
+RELU_EXT_API void clipped_relu_i8(const int8_t *x, int8_t ceiling, int8_t *y, size_t n);
+RELU_EXT_API void clipped_relu_i16(const int16_t *x, int16_t ceiling, int16_t *y, size_t n);
+RELU_EXT_API void clipped_relu_i32(const int32_t *x, int32_t ceiling, int32_t *y, size_t n);
+RELU_EXT_API void clipped_relu_i64(const int64_t *x, int64_t ceiling, int64_t *y, size_t n);
+RELU_EXT_API void clipped_relu_u8(const uint8_t *x, uint8_t ceiling, uint8_t *y, size_t n);
+RELU_EXT_API void clipped_relu_u16(const uint16_t *x, uint16_t ceiling, uint16_t *y, size_t n);
+RELU_EXT_API void clipped_relu_u32(const uint32_t *x, uint32_t ceiling, uint32_t *y, size_t n);
+RELU_EXT_API void clipped_relu_u64(const uint64_t *x, uint64_t ceiling, uint64_t *y, size_t n);
+RELU_EXT_API void clipped_relu_f8e5m2(const uint8_t *x, uint8_t ceiling, uint8_t *y, size_t n);
+RELU_EXT_API void clipped_relu_f8e4m3fn(const uint8_t *x, uint8_t ceiling, uint8_t *y, size_t n);
+RELU_EXT_API void clipped_relu_f16(const uint16_t *x, uint16_t ceiling, uint16_t *y, size_t n);
+RELU_EXT_API void clipped_relu_bf16(const uint16_t *x, uint16_t ceiling, uint16_t *y, size_t n);
+RELU_EXT_API void clipped_relu_f32(const float *x, float ceiling, float *y, size_t n);
+RELU_EXT_API void clipped_relu_f64(const double *x, double ceiling, double *y, size_t n);
+RELU_EXT_API void clipped_relu_longdouble(const long double *x, long double ceiling, long double *y,
+                                          size_t n);
+RELU_EXT_API void clipped_relu_grad_f8e5m2(const uint8_t *dy, const uint8_t *x, uint8_t ceiling,
+                                           uint8_t *dx, size_t n);
+RELU_EXT_API void clipped_relu_grad_f8e4m3fn(const uint8_t *dy, const uint8_t *x, uint8_t ceiling,
+                                             uint8_t *dx, size_t n);
+RELU_EXT_API void clipped_relu_grad_f16(const uint16_t *dy, const uint16_t *x, uint16_t ceiling,
+                                        uint16_t *dx, size_t n);
+RELU_EXT_API void clipped_relu_grad_bf16(const uint16_t *dy, const uint16_t *x, uint16_t ceiling,
+                                         uint16_t *dx, size_t n);
+RELU_EXT_API void clipped_relu_grad_f32(const float *dy, const float *x, float ceiling, float *dx,
+                                        size_t n);
+RELU_EXT_API void clipped_relu_grad_f64(const double *dy, const double *x, double ceiling,
+                                        double *dx, size_t n);
+RELU_EXT_API void clipped_relu_grad_longdouble(const long double *dy, const long double *x,
+                                               long double ceiling, long double *dx, size_t n);
+
+/*
+ * y[i] = max(a[i] + b[i], 0), the sum rounded once, to nearest; -0.0 becomes +0.0. A
+ * sum that is a NaN is the positive quiet one without payload. Integers wrap around,
+ * as they do in NumPy. Its gradient, for a and for b, is relu_grad of y.
+ */
+RELU_EXT_API void add_relu_i8(const int8_t *a, const int8_t *b, int8_t *y, size_t n);
+RELU_EXT_API void add_relu_i16(const int16_t *a, const int16_t *b, int16_t *y, size_t n);
+RELU_EXT_API void add_relu_i32(const int32_t *a, const int32_t *b, int32_t *y, size_t n);
+RELU_EXT_API void add_relu_i64(const int64_t *a, const int64_t *b, int64_t *y, size_t n);
+RELU_EXT_API void add_relu_u8(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n);
+RELU_EXT_API void add_relu_u16(const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n);
+RELU_EXT_API void add_relu_u32(const uint32_t *a, const uint32_t *b, uint32_t *y, size_t n);
+RELU_EXT_API void add_relu_u64(const uint64_t *a, const uint64_t *b, uint64_t *y, size_t n);
+RELU_EXT_API void add_relu_f16(const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n);
+RELU_EXT_API void add_relu_bf16(const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n);
+RELU_EXT_API void add_relu_f32(const float *a, const float *b, float *y, size_t n);
+RELU_EXT_API void add_relu_f64(const double *a, const double *b, double *y, size_t n);
 
 /*
  * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on

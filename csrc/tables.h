@@ -15,7 +15,7 @@
 /*
  * dtypes: X(name, C type, lane, T)
  *
- * A kernel sees bits only: a signed integer, the lane, as wide as the C type.
+ * Most kernels see bits only: a signed integer, the lane, as wide as the C type.
  * T is the largest lane that ReLU turns into zero: 0 for integers; for floats
  * the bits of -inf (of the lowest number where there is no infinity), which lie
  * below those of the negative NaNs and above those of every other negative number.
@@ -41,15 +41,42 @@
     X(f64,  double,   b64, INT64_MIN + 0x7FF0000000000000, __VA_ARGS__) \
     X(longdouble, long double, ld, 0, __VA_ARGS__)
 
+/* The floats as numbers to calculate with, by the kernels of arithmetic.h. */
+#define RELU_EXT_NUMBERS(X, ...)                                  \
+    X(f16,  uint16_t, nf16,  INT16_MIN + 0x7C00, __VA_ARGS__)      \
+    X(bf16, uint16_t, nbf16, INT16_MIN + 0x7F80, __VA_ARGS__)      \
+    X(f32,  float,    nf32,  INT32_MIN + 0x7F800000, __VA_ARGS__)  \
+    X(f64,  double,   nf64,  INT64_MIN + 0x7FF0000000000000, __VA_ARGS__)
+
 /*
- * Operations: dtypes(X, name, body, number of inputs). The body is a function
- * <body>_<lane> of kernels.h or longdouble.h.
+ * Operations: dtypes(X, name, body, signature). The body is a function
+ * <body>_<lane> of kernels.h, arithmetic.h or longdouble.h.
+ *
+ * Signatures, as the public functions have them: 1 is (x, y, n), 2 is (dy, x, dx, n).
+ * With P, the last input is a parameter, one value for all: 2P is (x, parameter, y, n),
+ * 3P is (dy, x, parameter, dx, n).
  */
-#define RELU_EXT_KERNELS(X, ...)                                  \
-    RELU_EXT_SIGNED(X, relu, relu, 1, __VA_ARGS__)                \
-    RELU_EXT_UNSIGNED(X, relu, copy, 1, __VA_ARGS__)              \
-    RELU_EXT_FLOATS(X, relu, relu, 1, __VA_ARGS__)                \
-    RELU_EXT_FLOATS(X, relu_grad, relu_grad, 2, __VA_ARGS__)
+#define RELU_EXT_KERNELS(X, ...)                                              \
+    RELU_EXT_SIGNED(X, relu, relu, 1, __VA_ARGS__)                            \
+    RELU_EXT_UNSIGNED(X, relu, copy, 1, __VA_ARGS__)                          \
+    RELU_EXT_FLOATS(X, relu, relu, 1, __VA_ARGS__)                            \
+    RELU_EXT_FLOATS(X, relu_grad, relu_grad, 2, __VA_ARGS__)                  \
+    RELU_EXT_NUMBERS(X, leaky_relu, leaky_relu, 2P, __VA_ARGS__)              \
+    RELU_EXT_NUMBERS(X, leaky_relu_grad, leaky_relu_grad, 3P, __VA_ARGS__)    \
+    RELU_EXT_SIGNED(X, clipped_relu, clipped_relu, 2P, __VA_ARGS__)           \
+    RELU_EXT_UNSIGNED(X, clipped_relu, minimum, 2P, __VA_ARGS__)              \
+    RELU_EXT_FLOATS(X, clipped_relu, clipped_relu, 2P, __VA_ARGS__)           \
+    RELU_EXT_FLOATS(X, clipped_relu_grad, clipped_relu_grad, 3P, __VA_ARGS__) \
+    RELU_EXT_SIGNED(X, add_relu, add_relu, 2, __VA_ARGS__)                    \
+    RELU_EXT_UNSIGNED(X, add_relu, add, 2, __VA_ARGS__)                       \
+    RELU_EXT_NUMBERS(X, add_relu, add_relu, 2, __VA_ARGS__)
+
+/* How many inputs a signature has. */
+#define RELU_EXT_NIN_1 1
+#define RELU_EXT_NIN_2 2
+#define RELU_EXT_NIN_2P 2
+#define RELU_EXT_NIN_3P 3
+#define RELU_EXT_MAX_NIN 3
 
 /*
  * Instruction sets, best first: X(name, function attribute, can this CPU run it).

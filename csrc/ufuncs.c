@@ -1,5 +1,5 @@
 /*
- * The NumPy side: relu and relu_grad as ufuncs.
+ * The NumPy side: the operations as ufuncs.
  *
  * NumPy resolves types, allocates, broadcasts, buffers what is unaligned or
  * byte-swapped, and hands one-dimensional strided runs to the loop below.
@@ -15,6 +15,7 @@
 #include "pool.h"
 #include "relu_ext.h"
 #include "relu_ext_capi.h"
+#include "ufunc_docs.h"
 #include "ufuncs.h"
 
 /* How an input lies to the output. */
@@ -82,45 +83,57 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
 {
     const struct relu_ext_kernel *kernel = data;
     const npy_intp n = dimensions[0], size = (npy_intp)kernel->size;
-    const int nin = kernel->nin;
+    const int nin = kernel->nin, last = nin - 1;
     char *out = args[nin];
     const npy_intp out_step = steps[nin];
-    const char *in[2] = {args[0], args[nin - 1]};
-    const npy_intp in_step[2] = {steps[0], steps[nin - 1]};
+    const char *in[RELU_EXT_MAX_NIN];
 
-    bool contiguous = out_step == size, in_order = false, copy[2] = {false, false};
+    bool contiguous = out_step == size, in_order = false, uniform = false;
+    bool copy[RELU_EXT_MAX_NIN];
     for (int k = 0; k < nin; k++) {
-        const enum relation relation = relate(in[k], in_step[k], out, out_step, n, size);
-        copy[k] = in_step[k] != size || relation == AHEAD;
+        const enum relation relation = relate(args[k], steps[k], out, out_step, n, size);
+        in[k] = args[k];
+        if (k == last && k > 0 && steps[k] == 0 && relation == APART) {
+            uniform = true;
+            copy[k] = false;
+            continue;
+        }
+        copy[k] = steps[k] != size || relation == AHEAD;
         contiguous &= !copy[k];
         in_order |= relation == BEHIND;
     }
 
     if (in_order)
-        for (npy_intp i = 0; i < n; i++)
-            relu_ext_run(kernel->id, in[0] + i * in_step[0], in[1] + i * in_step[1],
-                         out + i * out_step, 1, 1);
-    else if (contiguous)
-        relu_ext_run_rows(kernel->id, &(struct relu_ext_rows){
-            .a = in[0], .b = in[1], .out = out, .rows = 1, .columns = (size_t)n});
+        for (npy_intp i = 0; i < n; i++) {
+            relu_ext_run(kernel->id, in, false, out, 1, 1);
+            for (int k = 0; k < nin; k++)
+                in[k] += steps[k];
+            out += out_step;
+        }
+    else if (contiguous) {
+        struct relu_ext_rows rows = {
+            .out = out, .rows = 1, .columns = (size_t)n, .uniform = uniform};
+        memcpy(rows.in, in, (size_t)nin * sizeof *in);
+        relu_ext_run_rows(kernel->id, &rows);
+    }
     else {
         /* What is not contiguous passes through blocks that stay in L1. */
         enum { BLOCK_BYTES = 4096 };
-        _Alignas(64) char in_block[2][BLOCK_BYTES], out_block[BLOCK_BYTES];
+        _Alignas(64) char in_block[RELU_EXT_MAX_NIN][BLOCK_BYTES], out_block[BLOCK_BYTES];
         const npy_intp block = BLOCK_BYTES / size;
 
         for (npy_intp i = 0; i < n; i += block) {
             const npy_intp count = n - i < block ? n - i : block;
-            const char *from[2] = {NULL, NULL};
+            const char *from[RELU_EXT_MAX_NIN];
             char *to = out_step == size ? out + i * size : out_block;
             for (int k = 0; k < nin; k++) {
-                from[k] = in[k] + i * in_step[k];
+                from[k] = in[k] + i * steps[k];
                 if (copy[k]) {
-                    copy_strided(in_block[k], size, from[k], in_step[k], count, size);
+                    copy_strided(in_block[k], size, from[k], steps[k], count, size);
                     from[k] = in_block[k];
                 }
             }
-            relu_ext_run(kernel->id, from[0], from[nin - 1], to, (size_t)count, (size_t)count);
+            relu_ext_run(kernel->id, from, uniform, to, (size_t)count, (size_t)count);
             if (to == out_block)
                 copy_strided(out + i * out_step, out_step, out_block, size, count, size);
         }
@@ -139,14 +152,16 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
  * NumPy's types and the dtypes of our kernels, in the order in which NumPy looks
  * for one that the input casts to safely.
  */
-#define FLOAT_TYPES(X, op)                                                             \
+#define NUMBER_TYPES(X, op)                                                            \
     X(op, NPY_HALF, f16)                                                               \
     X(op, NPY_FLOAT, f32)                                                              \
-    X(op, NPY_DOUBLE, f64)                                                             \
+    X(op, NPY_DOUBLE, f64)
+
+#define FLOAT_TYPES(X, op)                                                             \
+    NUMBER_TYPES(X, op)                                                                \
     X(op, NPY_LONGDOUBLE, longdouble)
 
-#define ALL_TYPES(X, op)                                                               \
-    X(op, NPY_BOOL, u8)                                                                \
+#define INTEGER_TYPES(X, op)                                                           \
     X(op, NPY_BYTE, i8)                                                                \
     X(op, NPY_UBYTE, u8)                                                               \
     X(op, NPY_SHORT, i16)                                                              \
@@ -156,8 +171,26 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
     X(op, NPY_LONG, LONG_KERNEL)                                                       \
     X(op, NPY_ULONG, ULONG_KERNEL)                                                     \
     X(op, NPY_LONGLONG, i64)                                                           \
-    X(op, NPY_ULONGLONG, u64)                                                          \
+    X(op, NPY_ULONGLONG, u64)
+
+#define ALL_TYPES(X, op)                                                               \
+    X(op, NPY_BOOL, u8)                                                                \
+    INTEGER_TYPES(X, op)                                                               \
     FLOAT_TYPES(X, op)
+
+#define SUM_TYPES(X, op)                                                               \
+    INTEGER_TYPES(X, op)                                                               \
+    NUMBER_TYPES(X, op)
+
+/* The ufuncs: X(name, its types, number of inputs). */
+#define UFUNCS(X)                                                                      \
+    X(relu, ALL_TYPES, 1)                                                              \
+    X(relu_grad, FLOAT_TYPES, 2)                                                       \
+    X(leaky_relu, NUMBER_TYPES, 2)                                                     \
+    X(leaky_relu_grad, NUMBER_TYPES, 3)                                                \
+    X(clipped_relu, ALL_TYPES, 2)                                                      \
+    X(clipped_relu_grad, FLOAT_TYPES, 3)                                               \
+    X(add_relu, SUM_TYPES, 2)
 
 /* NumPy keeps the pointers it is given: all of these live as long as the process. */
 #define LOOP(op, type, dtype) loop,
@@ -165,106 +198,12 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
 #define DATA(op, type, dtype) DATA_(op, dtype)
 #define TYPES_1(op, type, dtype) type, type,
 #define TYPES_2(op, type, dtype) type, type, type,
-
-static PyUFuncGenericFunction relu_loops[] = {ALL_TYPES(LOOP, relu)};
-static void *const relu_data[] = {ALL_TYPES(DATA, relu)};
-static const char relu_types[] = {ALL_TYPES(TYPES_1, relu)};
-
-static PyUFuncGenericFunction relu_grad_loops[] = {FLOAT_TYPES(LOOP, relu_grad)};
-static void *const relu_grad_data[] = {FLOAT_TYPES(DATA, relu_grad)};
-static const char relu_grad_types[] = {FLOAT_TYPES(TYPES_2, relu_grad)};
-
-static const char relu_doc[] =
-    "Rectified linear unit, ``max(x, 0)`` element by element.\n"
-    "\n"
-    "Parameters\n"
-    "----------\n"
-    "x : array_like\n"
-    "    Any shape; bool, an integer type, float16, float32, float64 or longdouble.\n"
-    "out : ndarray, optional\n"
-    "    Where to write, of the shape that `x` broadcasts to; `x` itself for in place.\n"
-    "    A new array costs more than the arithmetic: pass `out` where speed counts.\n"
-    "**kwargs\n"
-    "    ``where``, ``dtype``, ``casting``, ... as for any ufunc, see\n"
-    "    :ref:`ufuncs.kwargs`.\n"
-    "\n"
-    "Returns\n"
-    "-------\n"
-    "ndarray or scalar\n"
-    "    Shape and dtype of `x`. +0.0 for every float that is zero or less, -0.0 and\n"
-    "    -inf among them; any other float, subnormals and NaNs (quiet, signalling,\n"
-    "    either sign) among them, is kept bit for bit. Unsigned integers and bools\n"
-    "    are kept.\n"
-    "\n"
-    "Raises\n"
-    "------\n"
-    "TypeError\n"
-    "    For complex, datetime, timedelta, object and string dtypes.\n"
-    "ValueError\n"
-    "    If `out` is read-only or of another shape.\n"
-    "\n"
-    "See Also\n"
-    "--------\n"
-    "relu_ : in place.\n"
-    "relu_grad : the gradient.\n"
-    "\n"
-    "Notes\n"
-    "-----\n"
-    "The bits are the same on every machine. No floating-point flag is raised, so\n"
-    "there is no RuntimeWarning.\n"
-    "\n"
-    "Examples\n"
-    "--------\n"
-    ">>> import numpy as np\n"
-    ">>> from relu_ext import relu\n"
-    ">>> relu(np.array([-1.5, -0.0, 2.5, np.nan]))\n"
-    "array([0. , 0. , 2.5, nan])\n"
-    ">>> y = np.empty(3, np.float32)\n"
-    ">>> relu(np.array([-1, 0, 1], np.float32), out=y)\n"
-    "array([0., 0., 1.], dtype=float32)\n";
-
-static const char relu_grad_doc[] =
-    "Gradient of the rectified linear unit: `dy` where ``x > 0``, else 0.\n"
-    "\n"
-    "Parameters\n"
-    "----------\n"
-    "dy : array_like\n"
-    "    The gradient that arrives at the output of `relu`; float16, float32, float64\n"
-    "    or longdouble.\n"
-    "x : array_like\n"
-    "    What went into `relu`, or what came out of it: the result is the same, so\n"
-    "    the forward pass may run in place. Broadcasts with `dy`.\n"
-    "out : ndarray, optional\n"
-    "    Where to write; `dy` itself for in place.\n"
-    "**kwargs\n"
-    "    ``where``, ``dtype``, ``casting``, ... as for any ufunc, see\n"
-    "    :ref:`ufuncs.kwargs`.\n"
-    "\n"
-    "Returns\n"
-    "-------\n"
-    "ndarray or scalar\n"
-    "    `dy`, bit for bit, where `x` is greater than 0 or is a NaN; else +0.0. The\n"
-    "    gradient at 0 is 0. Operands of different dtypes are cast as NumPy casts them,\n"
-    "    integers to the float that holds them.\n"
-    "\n"
-    "Raises\n"
-    "------\n"
-    "TypeError\n"
-    "    For complex, datetime, timedelta, object and string dtypes.\n"
-    "ValueError\n"
-    "    If the shapes do not broadcast, or `out` is read-only or of another shape.\n"
-    "\n"
-    "See Also\n"
-    "--------\n"
-    "relu_grad_ : in place.\n"
-    "relu : the function whose gradient this is.\n"
-    "\n"
-    "Examples\n"
-    "--------\n"
-    ">>> import numpy as np\n"
-    ">>> from relu_ext import relu_grad\n"
-    ">>> relu_grad(np.array([1., 2., 3.]), np.array([-1., 0., 4.]))\n"
-    "array([0., 0., 3.])\n";
+#define TYPES_3(op, type, dtype) type, type, type, type,
+#define UFUNC_TABLES(op, list, nin)                                                    \
+    static PyUFuncGenericFunction op##_loops[] = {list(LOOP, op)};                     \
+    static void *const op##_data[] = {list(DATA, op)};                                 \
+    static const char op##_types[] = {list(TYPES_##nin, op)};
+UFUNCS(UFUNC_TABLES)
 
 static int add_ufunc(PyObject *dict, bool fast, const char *name,
                      PyUFuncGenericFunction *loops, void *const *data, const char *types,
@@ -281,9 +220,9 @@ static int add_ufunc(PyObject *dict, bool fast, const char *name,
     return status;
 }
 
-#define ADD_UFUNC(dict, fast, op, nin)                                                 \
-    add_ufunc(dict, fast, #op, op##_loops, op##_data, op##_types,                      \
-              sizeof op##_data / sizeof *op##_data, nin, op##_doc)
+#define ADD_UFUNC(op, list, nin)                                                       \
+    || add_ufunc(dict, fast, #op, op##_loops, op##_data, op##_types,                   \
+                 sizeof op##_data / sizeof *op##_data, nin, op##_doc) < 0
 
 /* What other extensions borrow; the order is the header's. */
 static int add_capi(PyObject *dict)
@@ -307,8 +246,7 @@ static PyObject *make_all(bool fast)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
-        || relu_ext_pool_init() < 0 || ADD_UFUNC(dict, fast, relu, 1) < 0
-        || ADD_UFUNC(dict, fast, relu_grad, 2) < 0 || add_capi(dict) < 0) {
+        || relu_ext_pool_init() < 0 UFUNCS(ADD_UFUNC) || add_capi(dict) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }

@@ -5,19 +5,37 @@ The functions are NumPy ufuncs: they broadcast, take ``out=``, ``where=`` and
 callers who bring raw pointers; their contract is the header ``relu_ext.h``.
 """
 
-from relu_ext._core import _C_API, available_isas, ffi, isa, lib, relu, relu_grad
+from relu_ext._core import (
+    _C_API,
+    add_relu,
+    available_isas,
+    clipped_relu,
+    clipped_relu_grad,
+    ffi,
+    isa,
+    leaky_relu,
+    leaky_relu_grad,
+    lib,
+    relu,
+    relu_grad,
+)
 from relu_ext._embed import get_include, get_sources
 from relu_ext._inplace import relu_, relu_grad_
 from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
     "_C_API",
+    "add_relu",
     "available_isas",
+    "clipped_relu",
+    "clipped_relu_grad",
     "ffi",
     "get_include",
     "get_num_threads",
     "get_sources",
     "isa",
+    "leaky_relu",
+    "leaky_relu_grad",
     "lib",
     "num_threads",
     "relu",

@@ -66,6 +66,11 @@ if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
     raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")
 relu = _registered["relu"]
 relu_grad = _registered["relu_grad"]
+leaky_relu = _registered["leaky_relu"]
+leaky_relu_grad = _registered["leaky_relu_grad"]
+clipped_relu = _registered["clipped_relu"]
+clipped_relu_grad = _registered["clipped_relu_grad"]
+add_relu = _registered["add_relu"]
 _C_API = _registered["_C_API"]
 
 # The dtypes that ml_dtypes adds to NumPy, under our names for them.

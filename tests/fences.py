@@ -28,16 +28,20 @@ def fenced_page():
 
 
 def run(function, pages):
-    *pointers, _ = ffi.typeof(function).args
-    size = ffi.sizeof(pointers[0].item)
+    *kinds, _ = ffi.typeof(function).args
+    size = ffi.sizeof(kinds[0].item)
     for n in (*range(200), PAGE // size):
         for start in (0, PAGE - n * size):
-            function(*(ffi.cast(p, page + start) for p, (page, _) in zip(pointers, pages)), n)
+            pointers = iter(page + start for page, _ in pages)
+            arguments = (
+                ffi.cast(kind, next(pointers)) if kind.kind == "pointer" else 1 for kind in kinds
+            )
+            function(*arguments, n)
 
 
 def main(isa, *names):
     assert lib.relu_ext_use_isa(isa.encode()) == 0
-    pages = [fenced_page() for _ in range(3)]
+    pages = [fenced_page() for _ in range(4)]
     for name in names:
         print(name, flush=True)
         run(getattr(lib, name), pages)

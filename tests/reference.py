@@ -63,6 +63,80 @@ def relu_grad(dy, x, name=None):
     return _copy_or_zero(dy, _passes(x, name or format_of(x.dtype)))
 
 
+def leaky_relu(x, slope, name=None):
+    return leaky_relu_grad(x, x, slope, name)
+
+
+def leaky_relu_grad(dy, x, slope, name=None):
+    dy, x, slope = np.broadcast_arrays(dy, x, slope)
+    name = name or format_of(x.dtype)
+    passes = _passes(x, name)[..., np.newaxis]
+    product = calculate(np.multiply, slope, dy, name)
+    return _from_bytes(np.where(passes, bytes_of(dy), bytes_of(product)), x.dtype)
+
+
+def clipped_relu(x, ceiling, name=None):
+    x, ceiling = np.broadcast_arrays(x, ceiling)
+    name = name or format_of(x.dtype)
+    y = relu(x, name)
+    if name in FLOATS:
+        sign, _, _ = fields(ceiling, name)
+        clips = ~_is_nan(x, name) & (
+            _is_nan(ceiling, name) | (sign == 1) | _magnitude_is_less(ceiling, y, name)
+        )
+    else:
+        clips = y > ceiling
+    return _from_bytes(np.where(clips[..., np.newaxis], bytes_of(ceiling), bytes_of(y)), x.dtype)
+
+
+def clipped_relu_grad(dy, x, ceiling, name=None):
+    dy, x, ceiling = np.broadcast_arrays(dy, x, ceiling)
+    name = name or format_of(x.dtype)
+    is_positive = _passes(x, name) & _passes(ceiling, name) & ~_is_nan(ceiling, name)
+    between = is_positive & _magnitude_is_less(x, ceiling, name)
+    return _copy_or_zero(dy, _is_nan(x, name) | between)
+
+
+def add_relu(a, b, name=None):
+    a, b = np.broadcast_arrays(a, b)
+    name = name or format_of(a.dtype)
+    return relu(calculate(np.add, a, b, name), name)
+
+
+def calculate(operation, a, b, name):
+    """
+    A sum or product, rounded once. Two 16-bit floats are calculated with as floats of 32 bits,
+    two of those as ones of 64 bits, which the sum or product of two fits into, or rounding
+    twice is the same; only bfloat16 shares the smallest exponent of float32.
+    """
+    with np.errstate(all="ignore"):
+        if name not in FLOATS:
+            return operation(a, b)
+        if name == "bf16":
+            exact = operation(*((i.astype(np.uint32) << 16).view(np.float32) for i in (a, b)))
+            result = round_to_bf16(exact)
+        elif name == "f64":
+            result = operation(a, b)
+        else:
+            result = operation(a.astype(np.float64), b.astype(np.float64)).astype(STORAGE[name])
+    return np.where(_is_nan(result, name), quiet_nan(name), result)
+
+
+def round_to_bf16(x):
+    """The bits of the nearest bfloat16s to these float32s, of two equally near the even one."""
+    word = x.view(np.uint32)
+    below = (word >> 16).astype(np.uint64)
+    rest = word & 0xFFFF
+    up = (rest > 0x8000) | ((rest == 0x8000) & (below % 2 == 1))
+    return np.where(np.isnan(x), 0x7FC0, below + up).astype(np.uint16)
+
+
+def quiet_nan(name):
+    """The NaN that arithmetic gives: positive, quiet, no payload."""
+    exponent_bits, mantissa_bits = FLOATS[name]
+    return assemble(0, 2**exponent_bits - 1, 2 ** (mantissa_bits - 1), name)[0]
+
+
 def format_of(dtype):
     """'f32' for numpy.float32, and so on."""
     dtype = np.dtype(dtype)
@@ -136,16 +210,32 @@ def _passes(x, name):
         size = STORAGE[name].itemsize
         return _word(bytes_of(x), 0, size) >> (8 * size - 1) == 0
     sign, exponent, mantissa = fields(x, name)
-    largest = 2 ** FLOATS[name][0] - 1
-    if name == "f8e4m3fn":  # no infinities, and one NaN of each sign
-        is_nan = (exponent == largest) & (mantissa == 7)
-    else:
-        is_nan = (exponent == largest) & (mantissa != 0)
     is_zero = (exponent == 0) & (mantissa == 0)
     is_negative = sign == 1
-    return is_nan | ~(is_zero | is_negative)
+    return _is_nan(x, name) | ~(is_zero | is_negative)
+
+
+def _is_nan(x, name):
+    _, exponent, mantissa = fields(x, name)
+    largest = 2 ** FLOATS[name][0] - 1
+    if name == "f8e4m3fn":  # no infinities, and one NaN of each sign
+        return (exponent == largest) & (mantissa == 7)
+    return (exponent == largest) & (mantissa != 0)
+
+
+def _magnitude_is_less(a, b, name):
+    """|a| < |b|, for numbers."""
+    (_, a_exponent, a_mantissa), (_, b_exponent, b_mantissa) = fields(a, name), fields(b, name)
+    if name == "longdouble" and not LONGDOUBLE_IS_X87:  # its fields are not the whole mantissa
+        with np.errstate(invalid="ignore"):
+            return np.abs(a) < np.abs(b)
+    return (a_exponent < b_exponent) | ((a_exponent == b_exponent) & (a_mantissa < b_mantissa))
 
 
 def _copy_or_zero(a, copied):
-    result = np.where(copied[..., np.newaxis], bytes_of(a), np.uint8(0))
-    return result.view(a.dtype.newbyteorder("=")).reshape(a.shape)
+    return _from_bytes(np.where(copied[..., np.newaxis], bytes_of(a), np.uint8(0)), a.dtype)
+
+
+def _from_bytes(raw, dtype):
+    """The elements whose bytes lie along the last axis: the inverse of bytes_of."""
+    return np.ascontiguousarray(raw).view(dtype.newbyteorder("=")).reshape(raw.shape[:-1])

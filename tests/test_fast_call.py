@@ -11,11 +11,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from arrays import assert_same_bits, new
+from arrays import UFUNCS, assert_same_bits, new
 
-from relu_ext import lib, relu, relu_grad
+import relu_ext
+from relu_ext import lib, relu
 
-each_ufunc = pytest.mark.parametrize("ufunc", [relu, relu_grad], ids=lambda u: u.__name__)
+each_ufunc = pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda u: u.__name__)
 
 SHAPES = [1, 3, 16, 1000, 20011, (), (1,), (0,), (3, 5), (2, 0, 3), (2, 3, 4), (1,) * 32]
 
@@ -42,15 +43,15 @@ def content(a):
 
 def test_it_is_on_unless_turned_off():
     wanted = os.environ.get("RELU_EXT_FAST_CALL", "1") != "0"
-    assert lib.relu_ext_fast_calls() == (2 if wanted else 0)
-    for value, ufuncs in ("0", 0), ("1", 2):
+    assert lib.relu_ext_fast_calls() == (len(UFUNCS) if wanted else 0)
+    for value, ufuncs in ("0", 0), ("1", len(UFUNCS)):
         code = f"from relu_ext import lib; assert lib.relu_ext_fast_calls() == {ufuncs}"
         environment = {**os.environ, "RELU_EXT_FAST_CALL": value}
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 @pytest.mark.parametrize(
-    "ufunc, char", [(ufunc, types[0]) for ufunc in (relu, relu_grad) for types in ufunc.types]
+    "ufunc, char", [(ufunc, types[0]) for ufunc in UFUNCS for types in ufunc.types]
 )
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_as_numpys_way(ufunc, char, shape, rng):
@@ -121,8 +122,30 @@ def test_odd_arrays(x, out):
 @each_ufunc
 def test_result_keeps_the_metadata_of_the_first_input(ufunc):
     a, b = (np.ones(3, np.dtype("f4", metadata={"unit": unit})) for unit in "ms")
-    got, want = (ufunc(*(a, b)[: ufunc.nin], **how) for how in ({}, {"where": True}))
+    got, want = (ufunc(*(a, b, b)[: ufunc.nin], **how) for how in ({}, {"where": True}))
     assert got.dtype.metadata == want.dtype.metadata == {"unit": "m"}
+
+
+PARAMETERS = [0.25, -1.5, 0.1, 0.0, -0.0, 5, -3, 2**24, 2**24 + 1, 2**70, 1e39, 1e-45, float("inf")]
+PARAMETERS += [float("-inf"), float("nan"), True, 0.5 + 0j, np.float32(0.1), np.float64(0.1), "a"]
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=repr)
+@pytest.mark.parametrize("char", "efdbH")
+@pytest.mark.parametrize("ufunc", [f for f in UFUNCS if f.nin > 1], ids=lambda u: u.__name__)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_a_number_for_the_last_input(ufunc, char, parameter, rng):
+    arrays = [new(char, (7, 90), rng) for _ in range(ufunc.nin - 1)]
+    for some in arrays, [a[:, 1:50] for a in arrays], [a.T for a in arrays]:
+        got, want = (
+            outcome(lambda k=how: ufunc(*some, parameter, **k)) for how in ({}, {"where": True})
+        )
+        assert content(got) == content(want)
+
+
+def test_a_number_too_large_gives_numpys_warning():
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        relu_ext.leaky_relu(np.ones(3, "f"), 1e39)
 
 
 @pytest.mark.parametrize("shift", range(-70, 71, 7))

@@ -38,34 +38,55 @@ def exported_kernels():
     return [match.groups() for match in matches if match]
 
 
+def arguments_of(operation, name):
+    """The C types of the arguments before the output and n."""
+    return ffi.typeof(getattr(lib, f"{operation}_{name}")).args[:-2]
+
+
 def inputs_of(operation, name):
-    return len(ffi.typeof(getattr(lib, f"{operation}_{name}")).args) - 2  # the output; n
+    return sum(argument.kind == "pointer" for argument in arguments_of(operation, name))
+
+
+def parameters(operation, name):
+    """What to give an operation for its parameter, of which it has one or none."""
+    if len(arguments_of(operation, name)) == inputs_of(operation, name):
+        return []
+    if name not in reference.FLOATS:
+        return [np.full(1, 3, reference.STORAGE[name])]
+    exponent_bits, mantissa_bits = reference.FLOATS[name]
+    bias = 2 ** (exponent_bits - 1) - 1
+    return [reference.assemble(0, bias - 1, 2**mantissa_bits // 3, name)]  # about 0.65
 
 
 KERNELS = exported_kernels()
 each_kernel = pytest.mark.parametrize("operation, name", KERNELS)
 
 
-def call(operation, name, *addresses, n):
+def call(operation, name, *addresses, n, given=None):
     """Run a C function on these addresses: the inputs', then the output's."""
-    getattr(lib, f"{operation}_{name}")(*(ffi.cast("void *", a) for a in addresses), n)
+    *inputs, out = (ffi.cast("void *", a) for a in addresses)
+    for p in given or parameters(operation, name):
+        kind = arguments_of(operation, name)[-1]
+        inputs.append(ffi.cast(ffi.getctype(kind, "*"), address(p))[0])
+    getattr(lib, f"{operation}_{name}")(*inputs, out, n)
 
 
-def run(operation, name, *inputs):
+def run(operation, name, *inputs, given=None):
     """What a C function makes of these arrays."""
     out = np.empty_like(inputs[0])
     out.view(np.uint8)[...] = OUTPUT_POISON
-    call(operation, name, *(address(a) for a in (*inputs, out)), n=out.size)
+    call(operation, name, *(address(a) for a in (*inputs, out)), n=out.size, given=given)
     return out
 
 
-def oracle(operation, name, *inputs):
-    return getattr(reference, operation)(*inputs, name)
+def oracle(operation, name, *inputs, given=None):
+    return getattr(reference, operation)(*inputs, *(given or parameters(operation, name)), name)
 
 
 def test_the_oracle_knows_every_exported_format():
     assert {("relu", "f32"), ("relu", "i8"), ("relu_grad", "bf16")} <= set(KERNELS)
     assert {name for _, name in KERNELS} <= set(reference.STORAGE)
+    assert all(hasattr(reference, operation) for operation, _ in KERNELS)
 
 
 # Lengths and offsets: many short buffers in one piece of memory, a row each.
@@ -138,8 +159,7 @@ def test_every_length_at_every_offset(isa, operation, name, in_place, rng):
 
 @each_kernel
 def test_no_elements(isa, operation, name):
-    pointers = [ffi.NULL] * (inputs_of(operation, name) + 1)
-    getattr(lib, f"{operation}_{name}")(*pointers, 0)
+    call(operation, name, *[0] * (inputs_of(operation, name) + 1), n=0)
 
 
 @each_kernel
@@ -199,6 +219,19 @@ def test_special_values(isa, operation, name):
     count = grid[0].size
     inputs = [np.resize(a.ravel(), (VECTOR, count + 1)).ravel() for a in grid]
     assert_same_bits(run(operation, name, *inputs), oracle(operation, name, *inputs))
+
+
+@pytest.mark.parametrize("operation, name", [k for k in KERNELS if parameters(*k)])
+def test_special_parameters(isa, operation, name, rng):
+    inputs = [samples(name, 500, rng) for _ in range(inputs_of(operation, name))]
+    values = specials(name)
+    if name == "f32":  # a Python float is on the way, which makes signalling NaNs quiet
+        with np.errstate(invalid="ignore"):
+            values = values.astype(np.float64).astype(np.float32)
+    for i in range(values.size):
+        given = [values[i : i + 1]]
+        got = run(operation, name, *inputs, given=given)
+        assert_same_bits(got, oracle(operation, name, *inputs, given=given))
 
 
 @each_kernel
