@@ -236,33 +236,36 @@ static void run_streaming(const struct isa *isa, const struct relu_ext_kernel *k
     run_part(isa, kernel, in, i, uniform, out + i, (bytes - i) / kernel->size);
 }
 
-static void run(const struct isa *isa, const struct relu_ext_kernel *kernel,
-                const char *const *in, bool uniform, char *out, size_t n, size_t total)
+/* Whether what is long enough for it can be streamed. */
+static bool can_stream(const struct isa *isa, const struct relu_ext_kernel *kernel,
+                       const char *const *in, const char *out, size_t n)
 {
-    size_t moved = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    bool stream = moved >= relu_ext_get_stream_bytes() && isa->stream_block
-                  /* An output off its own alignment never gets to a 64-byte boundary. */
-                  && (uintptr_t)out % 64 % kernel->size == 0
-                  && n * kernel->size > 2 * STREAM_BLOCK;
     for (int k = 0; k < kernel->nin; k++)
-        stream &= in[k] != out;
-    if (stream)
-        run_streaming(isa, kernel, in, uniform, out, n);
-    else
-        run_part(isa, kernel, in, 0, uniform, out, n);
+        if (in[k] == out)
+            return false;
+    /* An output off its own alignment never gets to a 64-byte boundary. */
+    return isa->stream_block && (uintptr_t)out % 64 % kernel->size == 0
+           && n * kernel->size > 2 * STREAM_BLOCK;
 }
 
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
                                     char *out, size_t n, size_t total)
 {
+    const struct isa *isa = current_isa();
     const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    if (kernel->calculates) {
-        relu_ext_float_env before = relu_ext_float_env_default();
-        run(current_isa(), kernel, in, uniform, out, n, total);
-        relu_ext_float_env_restore(before);
-    }
+    const size_t moved = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
+    const bool stream = moved >= relu_ext_get_stream_bytes()
+                        && can_stream(isa, kernel, in, out, n);
+    relu_ext_float_env before = {0};
+
+    if (kernel->calculates)
+        before = relu_ext_float_env_default();
+    if (stream)
+        run_streaming(isa, kernel, in, uniform, out, n);
     else
-        run(current_isa(), kernel, in, uniform, out, n, total);
+        run_part(isa, kernel, in, 0, uniform, out, n);
+    if (kernel->calculates)
+        relu_ext_float_env_restore(before);
 }
 
 /* The public entry points. */
