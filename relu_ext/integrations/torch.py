@@ -13,19 +13,12 @@ except ModuleNotFoundError as error:
         "relu_ext.integrations.torch needs PyTorch, which is not installed: pip install torch"
     ) from None
 
-# PyTorch has dtypes that NumPy only has from ml_dtypes; bits of the same size carry them over.
-_CARRIED = {}
-try:
-    import ml_dtypes
-except ModuleNotFoundError:
-    pass
-else:
-    for _name, _bits in (
-        ("bfloat16", torch.int16),
-        ("float8_e5m2", torch.int8),
-        ("float8_e4m3fn", torch.int8),
-    ):
-        _CARRIED[getattr(torch, _name)] = _bits, getattr(ml_dtypes, _name)
+# Dtypes that NumPy has from ml_dtypes alone: the integers that carry the bits over, and the name.
+_CARRIED = {
+    torch.bfloat16: (torch.int16, "bfloat16"),
+    torch.float8_e5m2: (torch.int8, "float8_e5m2"),
+    torch.float8_e4m3fn: (torch.int8, "float8_e4m3fn"),
+}
 
 
 def relu(x):
@@ -120,6 +113,13 @@ def _array(tensor):
         )
     tensor = tensor.detach().resolve_neg()
     if tensor.dtype in _CARRIED:
-        bits, dtype = _CARRIED[tensor.dtype]
-        return tensor.view(bits).numpy().view(dtype)
+        bits, name = _CARRIED[tensor.dtype]
+        try:
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise TypeError(
+                f"relu of a {name} tensor needs ml_dtypes, which is not installed: "
+                "pip install ml_dtypes, or use another dtype"
+            ) from None
+        return tensor.view(bits).numpy().view(getattr(ml_dtypes, name))
     return tensor.numpy()

@@ -1,5 +1,6 @@
 """ReLU in JAX's traced functions: jit, grad and vmap over callbacks to the kernels."""
 
+import doctest
 import subprocess
 import sys
 
@@ -12,9 +13,9 @@ jax = pytest.importorskip("jax")
 ml_dtypes = pytest.importorskip("ml_dtypes")
 jnp = jax.numpy
 
-from jax.test_util import check_grads  # noqa: E402
+from jax.test_util import check_grads
 
-from relu_ext.integrations.jax import relu  # noqa: E402
+from relu_ext.integrations.jax import relu
 
 # The format's name in the oracle, and the dtype.
 TYPES = [
@@ -30,8 +31,10 @@ each_type = pytest.mark.parametrize("name, dtype", TYPES, ids=[name for name, _ 
 
 @pytest.fixture(autouse=True)
 def x64():
-    with jax.enable_x64(True):
-        yield
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
 
 
 def bits(a):
@@ -104,6 +107,13 @@ def test_refused(dtype):
     """When it is traced, not when it is run."""
     with pytest.raises(TypeError, match="relu"):
         jax.eval_shape(relu, jax.ShapeDtypeStruct((3,), jnp.dtype(dtype)))
+
+
+def test_example_in_docstring():
+    (examples,) = doctest.DocTestFinder(recurse=False).find(relu, "relu")
+    results = doctest.DocTestRunner().run(examples)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_imported_only_when_asked_for():

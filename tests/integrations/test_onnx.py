@@ -11,9 +11,9 @@ import relu_ext
 
 onnx = pytest.importorskip("onnx")
 
-from onnx.backend.test.case.node import collect_testcases  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
-from onnx.reference.op_run import OpRun  # noqa: E402
+from onnx.backend.test.case.node import collect_testcases
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 
 class Relu(OpRun):

@@ -8,8 +8,8 @@ from relu_ext import relu_, relu_grad_
 
 pytest.importorskip("sklearn")
 
-from sklearn.datasets import load_digits  # noqa: E402
-from sklearn.neural_network import MLPClassifier, _base  # noqa: E402
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier, _base
 
 
 def train(dtype):

@@ -1,5 +1,6 @@
 """PyTorch: where its ReLU agrees with ours bit for bit, and ours under its autograd."""
 
+import doctest
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from relu_ext import relu, relu_grad
 torch = pytest.importorskip("torch")
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
-from relu_ext.integrations import torch as integration  # noqa: E402
+from relu_ext.integrations import torch as integration
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 # The format's name in the oracle, PyTorch's dtype and ours.
@@ -205,7 +206,7 @@ def test_no_copy(monkeypatch):
         seen.clear()
 
 
-def test_refused():
+def test_refused(monkeypatch):
     with pytest.raises(TypeError, match="ndarray, and this relu takes tensors"):
         integration.relu(np.ones(3))
     with pytest.raises(TypeError, match="on meta"):
@@ -214,6 +215,16 @@ def test_refused():
         integration.relu(torch.ones(3).to_sparse())
     with pytest.raises(TypeError, match="relu"):
         integration.relu(torch.ones(3, dtype=torch.complex64))
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match="pip install ml_dtypes"):
+        integration.relu(torch.ones(3, dtype=torch.bfloat16))
+
+
+def test_example_in_docstring():
+    (examples,) = doctest.DocTestFinder(recurse=False).find(integration.relu, "relu")
+    results = doctest.DocTestRunner().run(examples)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_imported_only_when_asked_for():
