@@ -44,8 +44,8 @@ def relu(x):
     --------
     >>> import jax
     >>> from relu_ext.integrations.jax import relu
-    >>> jax.grad(lambda x: relu(x).sum())(jax.numpy.array([-1.0, 0.0, 2.0]))
-    Array([0., 0., 1.], dtype=float32)
+    >>> jax.grad(lambda x: relu(x).sum())(jax.numpy.array([-1.0, 0.0, 2.0])).tolist()
+    [0.0, 0.0, 1.0]
     """
     x = jax.numpy.asarray(x)
     # Here, because JAX would turn an error of the callback into one of its runtime's.
