@@ -83,8 +83,7 @@ static void run_range(enum relu_ext_id id, const struct relu_ext_rows *r, size_t
 {
     const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
     const size_t total = r->fresh_out ? 0 : r->rows * r->columns;
-    /* A division would cost as much as a short kernel. */
-    size_t row = r->rows == 1 ? 0 : begin / r->columns, column = begin - row * r->columns;
+    size_t row = begin / r->columns, column = begin % r->columns;
 
     for (; begin < end; row++, column = 0) {
         const size_t left = r->columns - column, n = left < end - begin ? left : end - begin;
@@ -138,5 +137,9 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
         }
     }
 #endif
-    run_range(id, r, 0, total);
+    /* Nothing to work out, which for a short row would cost as much as the kernel. */
+    if (r->rows == 1)
+        relu_ext_run(id, r->in, r->uniform, r->out, total, r->fresh_out ? 0 : total);
+    else
+        run_range(id, r, 0, total);
 }
