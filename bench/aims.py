@@ -26,6 +26,7 @@ def _f32(op, low, high=None):
     )
 
 
+RELU = ("forward", "inplace", "allocating", "gradient")
 MAXIMUM = "np.maximum(x, 0, out=y)"
 AIMS = (
     Aim(MAXIMUM, "f32, n ≤ 1024", 8, "numpy", _f32("forward", 1, 1024)),
@@ -37,9 +38,13 @@ AIMS = (
         lambda c: (c.op, c.dtype, c.threads) == ("forward", "f16", 1) and c.n >= 256,
     ),
     Aim("dy * (x > 0)", "f32 gradient, any size", 2, "numpy", _f32("gradient", 1)),
-    Aim("PyTorch", "every operation, dtype, size and number of threads", 1, "torch",
-        lambda c: True),
-    Aim("PyTorch", "n ≤ 1024", 8, "torch", lambda c: c.n <= 1024),
+    Aim("PyTorch", "ReLU: every operation, dtype, size and number of threads", 1, "torch",
+        lambda c: c.op in RELU),
+    Aim("PyTorch", "ReLU, n ≤ 1024", 8, "torch", lambda c: c.op in RELU and c.n <= 1024),
+    Aim("PyTorch", "leaky_relu, clipped_relu, f32, 4 Ki and more", 1, "torch",
+        lambda c: c.op in ("leaky", "clipped") and c.dtype == "f32" and c.n >= 4 * KI),
+    Aim("np.add(a, b, out); np.maximum(out, 0, out)", "add_relu f32, 4 Ki and more", 1.8, "numpy",
+        _f32("add", 4 * KI)),
     Aim("PyTorch", "f32, 16 Mi and more, out of place", 1.4, "torch",
         lambda c: (c.op, c.dtype) == ("forward", "f32") and c.n >= 16 * MI),
     Aim("Numba", "n ≤ 1024", 2, "numba", lambda c: c.n <= 1024),

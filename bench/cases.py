@@ -13,8 +13,9 @@ import relu_ext
 @dataclass(frozen=True)
 class Operation:
     title: str
-    kernel: str  # of relu_ext.lib, before the dtype; its arguments end in (out, n)
+    kernel: str  # of relu_ext.lib, before the dtype
     inputs: tuple[str, ...]
+    parameter: float | None = None  # the kernel's arguments: inputs, parameter, out, n
     new_output: bool = False
     in_place: bool = False
 
@@ -22,6 +23,13 @@ class Operation:
     def arrays_moved(self):
         """Arrays read plus arrays written, each once: the STREAM way of counting."""
         return len(self.inputs) + 1
+
+    def parameters(self, dtype):
+        """The parameter as the C function takes it: 16-bit floats by their bits; or nothing."""
+        if self.parameter is None:
+            return []
+        value = np.array(self.parameter, DTYPES[dtype].storage)
+        return [value.view(np.uint16).item() if dtype in ("f16", "bf16") else value.item()]
 
     def find_kernel(self, dtype):
         """The serial C function; None where there is none, as integers have no gradient."""
@@ -33,6 +41,9 @@ OPERATIONS = {
     "inplace": Operation("in place", "relu", ("out",), in_place=True),
     "allocating": Operation("forward, new array", "relu", ("x",), new_output=True),
     "gradient": Operation("gradient, out=", "relu_grad", ("dy", "x")),
+    "leaky": Operation("leaky_relu, out=", "leaky_relu", ("x",), parameter=0.01),
+    "clipped": Operation("clipped_relu, out=", "clipped_relu", ("x",), parameter=6),
+    "add": Operation("add_relu, out=", "add_relu", ("dy", "x")),
 }
 
 
@@ -109,8 +120,10 @@ class Arrays:
             operation = OPERATIONS[op]
             names = ("x" if operation.in_place else name for name in operation.inputs)
             self._expected = np.empty_like(self.x)
-            arrays = (*(getattr(self, name) for name in names), self._expected)
-            operation.find_kernel(self.dtype)(*map(pointer, arrays), self.n)
+            inputs = [pointer(getattr(self, name)) for name in names]
+            parameters = operation.parameters(self.dtype)
+            kernel = operation.find_kernel(self.dtype)
+            kernel(*inputs, *parameters, pointer(self._expected), self.n)
             self._expected_of = op
         return self._expected
 

@@ -87,13 +87,16 @@ class ReluExt(Contender):
         "inplace": ["relu_(out)", "relu(out, out)"],
         "allocating": ["relu(x)"],
         "gradient": ["relu_grad(dy, x, out)"],
+        "leaky": ["leaky_relu(x, 0.01, out)"],
+        "clipped": ["clipped_relu(x, 6, out)"],
+        "add": ["add_relu(dy, x, out)"],
     }
 
     def use_threads(self, n):
         relu_ext.set_num_threads(n)
 
     def names(self, arrays, threads):
-        functions = {name: getattr(relu_ext, name) for name in ("relu", "relu_", "relu_grad")}
+        functions = {name: getattr(relu_ext, name) for name in relu_ext.__all__}
         return super().names(arrays, threads) | functions
 
 
@@ -121,12 +124,19 @@ class ReluExtC(Contender):
         "forward": ["relu(x, out, n)"],
         "inplace": ["relu(out, out, n)"],
         "gradient": ["relu_grad(dy, x, out, n)"],
+        "leaky": ["leaky_relu(x, slope, out, n)"],
+        "clipped": ["clipped_relu(x, ceiling, out, n)"],
+        "add": ["add_relu(dy, x, out, n)"],
     }
 
     def names(self, arrays, threads):
         pointers = {n: pointer(array) for n, array in super().names(arrays, threads).items()}
         kernels = {o.kernel: o.find_kernel(arrays.dtype) for o in OPERATIONS.values()}
-        return pointers | kernels | {"n": arrays.n}
+        parameters = {
+            name: OPERATIONS[op].parameters(arrays.dtype)[0]
+            for name, op in (("slope", "leaky"), ("ceiling", "clipped"))
+        }
+        return pointers | kernels | parameters | {"n": arrays.n}
 
 
 class ReluExtCLoop(ReluExtC):
@@ -137,6 +147,7 @@ class ReluExtCLoop(ReluExtC):
         "forward": ["call_1(relu, x, out, n, {times})"],
         "inplace": ["call_1(relu, out, out, n, {times})"],
         "gradient": ["call_2(relu_grad, dy, x, out, n, {times})"],
+        "add": ["call_2(add_relu, dy, x, out, n, {times})"],
     }
 
     def __init__(self):
@@ -148,7 +159,7 @@ class ReluExtCLoop(ReluExtC):
         addresses = {
             name: roof.ffi.cast("void *", int(relu_ext.ffi.cast("intptr_t", value)))
             for name, value in names.items()
-            if name != "n" and value is not None
+            if isinstance(value, relu_ext.ffi.CData) or callable(value)
         }
         calls = {"call_1": roof.lib.roof_kernel_1, "call_2": roof.lib.roof_kernel_2}
         return addresses | calls | {"n": arrays.n}
@@ -176,10 +187,14 @@ class NumPy(Contender):
         "inplace": ["maximum(out, 0, out=out)"],
         "allocating": ["maximum(x, 0)"],
         "gradient": ["dy * (x > 0)", "multiply(dy, x > 0, out=out)"],
+        "leaky": ["maximum(x, multiply(x, 0.01, out=out), out=out)"],
+        "clipped": ["clip(x, 0, 6, out=out)"],
+        "add": ["maximum(add(dy, x, out=out), 0, out=out)"],
     }
 
     def names(self, arrays, threads):
-        return super().names(arrays, threads) | {"maximum": np.maximum, "multiply": np.multiply}
+        functions = {f.__name__: f for f in (np.maximum, np.multiply, np.clip, np.add)}
+        return super().names(arrays, threads) | functions
 
 
 class Copy(Contender):
@@ -281,6 +296,9 @@ class Torch(Contender):
         "inplace": ["out.relu_()", "relu_(out)"],
         "allocating": ["relu(x)", "x.relu()"],
         "gradient": ["threshold_backward_out(dy, x, 0, grad_input=out)"],
+        "leaky": ["leaky_relu_out(x, 0.01, out=out)"],
+        "clipped": ["clamp(x, 0, 6, out=out)", "hardtanh_out(x, 0, 6, out=out)"],
+        "add": ["add(dy, x, out=out).relu_()"],
     }
 
     def __init__(self):
@@ -302,6 +320,10 @@ class Torch(Contender):
             "relu": torch.relu,
             "relu_": torch.relu_,
             "relu_out": torch.ops.aten.relu.out,
+            "leaky_relu_out": torch.ops.aten.leaky_relu.out,
+            "hardtanh_out": torch.ops.aten.hardtanh.out,
+            "clamp": torch.clamp,
+            "add": torch.add,
             "threshold_backward_out": torch.ops.aten.threshold_backward.grad_input,
         }
 
