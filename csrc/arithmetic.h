@@ -53,6 +53,18 @@ BODY(leaky_relu)
 BODY(leaky_relu_grad)
 BODY(add_relu)
 
+/* dy * x, in double and rounded there, where x is neither positive nor a NaN; else 0. */
+RELU_EXT_INLINE void NAME(slope_terms)(const void *dy, const void *x, double *out, size_t n, BITS T)
+{
+    const LANE(any) *a = dy, *b = x;
+    RELU_EXT_NO_OVERLAP
+    for (size_t i = 0; i < n; i++) {
+        const double product = (double)FLOAT_FROM(a[i]) * (double)FLOAT_FROM(b[i]);
+        const int64_t passes = LANE(passes)(b[i], T);
+        out[i] = relu_ext_bits_double(relu_ext_double_bits(product) & ~(uint64_t)passes);
+    }
+}
+
 #undef BODY
 #undef NAME
 #undef NAME_

@@ -50,4 +50,20 @@ static const struct relu_ext_kernel {
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
                                     char *out, size_t n, size_t total);
 
+#ifdef RELU_EXT_MODULE
+/* The dtypes of RELU_EXT_NUMBERS, numbered. */
+#define RELU_EXT_NUMBER(dtype, ...) relu_ext_number_##dtype,
+enum relu_ext_number { RELU_EXT_NUMBERS(RELU_EXT_NUMBER, ) RELU_EXT_NUMBER_COUNT };
+#undef RELU_EXT_NUMBER
+
+/*
+ * The gradient of PReLU's slopes, for channels `begin` to `end` of contiguous arrays
+ * (outer, channels, inner). The sums are in double, in an order that depends on the
+ * three sizes only.
+ */
+extern void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, const char *x,
+                                double *sums, size_t outer, size_t channels, size_t inner,
+                                size_t begin, size_t end);
+#endif
+
 #endif

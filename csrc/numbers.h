@@ -25,6 +25,13 @@ RELU_EXT_INLINE float relu_ext_bits_float(uint32_t bits)
     return x;
 }
 
+RELU_EXT_INLINE uint64_t relu_ext_double_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 RELU_EXT_INLINE double relu_ext_bits_double(uint64_t bits)
 {
     double x;
@@ -48,10 +55,8 @@ RELU_EXT_INLINE uint32_t relu_ext_float_result(float x)
 
 RELU_EXT_INLINE uint64_t relu_ext_double_result(double x)
 {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
     /* A comparison of 64-bit integers is more than SSE2 has. */
-    return x != x ? 0x7FF8000000000000 : bits;
+    return x != x ? 0x7FF8000000000000 : relu_ext_double_bits(x);
 }
 
 /* These two are exact. NaNs keep their payload. */

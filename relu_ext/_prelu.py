@@ -1,0 +1,118 @@
+"""PReLU: `leaky_relu` with a slope for each channel, and the gradient of those slopes."""
+
+import math
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from relu_ext._core import leaky_relu, slope_sums
+
+
+def prelu(x, slope, axis=1, out=None):
+    """Parametric rectified linear unit: `leaky_relu` with a slope for each channel.
+
+    Parameters
+    ----------
+    x : array_like
+        At least one dimension; float16, float32, float64 or ml_dtypes' bfloat16.
+    slope : array_like
+        Of shape ``(x.shape[axis],)``, or one number.
+    axis : int, optional
+        The axis of the channels: 1, as in (N, C, H, W), unless given.
+    out : ndarray, optional
+        Where to write; `x` itself for in place.
+
+    Returns
+    -------
+    ndarray
+        `x`, bit for bit, where it is greater than 0 or a NaN, else its channel's slope
+        times `x`, as `leaky_relu` has it. dtype as for `leaky_relu`.
+
+    Raises
+    ------
+    TypeError
+        For dtypes that `leaky_relu` does not know.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+    ValueError
+        If there is not one slope for each channel, or `out` does not fit.
+
+    See Also
+    --------
+    leaky_relu_grad : the gradient for `x`, with the slopes along the same axis.
+    prelu_slope_grad : the gradient for `slope`.
+
+    Notes
+    -----
+    He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relu_ext import prelu
+    >>> prelu(np.array([[-2., -2.], [3., -1.]]), [0.5, 0.25])
+    array([[-1.  , -0.5 ],
+           [ 3.  , -0.25]])
+    """
+    x, slope = np.asanyarray(x), np.asanyarray(slope)
+    axis = normalize_axis_index(axis, x.ndim)
+    if slope.ndim > 1 or slope.size not in (1, x.shape[axis]):
+        raise ValueError(
+            f"slope has shape {slope.shape}, and axis {axis} of x {x.shape[axis]} channels; "
+            "give one slope for each channel, or one for all"
+        )
+    if slope.ndim == 1:
+        slope = slope.reshape(slope.shape + (1,) * (x.ndim - 1 - axis))
+    return leaky_relu(x, slope, out=out)
+
+
+def prelu_slope_grad(dy, x, axis=1):
+    """Gradient of `prelu` for its slopes.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient that arrives at the output; of the shape of `x`, and cast to its dtype.
+    x : array_like
+        What went into `prelu`; float16, float32, float64 or ml_dtypes' bfloat16.
+    axis : int or None, optional
+        The axis of the channels, as for `prelu`; None for one slope for all.
+
+    Returns
+    -------
+    ndarray of shape ``(x.shape[axis],)``, or scalar
+        For each channel the sum of ``dy * x`` over the elements that are neither greater
+        than 0 nor NaN; dtype of `x`. +0.0 for no elements.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+    ValueError
+        If the shapes differ.
+
+    Notes
+    -----
+    Products and sums are float64, and the order of the sums follows from the shape
+    alone: the bits are the same on every machine and with any number of threads. The
+    result is rounded to float32 first if it is shorter than that. A sum that is a NaN
+    is the positive quiet one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relu_ext import prelu_slope_grad
+    >>> prelu_slope_grad(np.ones((2, 2)), np.array([[-2., 1.], [3., -4.]]))
+    array([-2., -4.])
+    """
+    x = np.ascontiguousarray(x).reshape(np.shape(x))
+    dy = np.ascontiguousarray(dy, dtype=x.dtype).reshape(np.shape(dy))
+    if dy.shape != x.shape:
+        raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they have to be the same")
+    if axis is None:
+        return slope_sums(dy, x, 1, 1, x.size)[0]
+    axis = normalize_axis_index(axis, x.ndim)
+    inner = math.prod(x.shape[axis + 1 :])
+    return slope_sums(dy, x, math.prod(x.shape[:axis]), x.shape[axis], inner)
