@@ -66,4 +66,39 @@ extern void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, cons
                                 size_t begin, size_t end);
 #endif
 
+#ifdef RELU_EXT_MODULE
+#include <stdbool.h>
+
+/* X(lane): the lanes that elements are counted by. */
+#define RELU_EXT_LANES(X, ...)                                                         \
+    X(b8, __VA_ARGS__) X(b16, __VA_ARGS__) X(b32, __VA_ARGS__) X(b64, __VA_ARGS__)     \
+    X(ld, __VA_ARGS__)
+#define RELU_EXT_LANE(lane, ...) relu_ext_lane_##lane,
+enum relu_ext_lane { RELU_EXT_LANES(RELU_EXT_LANE, ) RELU_EXT_LANE_COUNT };
+#undef RELU_EXT_LANE
+
+/*
+ * What elements to count, by their bits x as a signed integer: x >= least and
+ * (x & keep) != 0. keep is all ones, or all but the sign of a float.
+ */
+struct relu_ext_test {
+    int64_t least, keep;
+};
+
+/* Elements to count: strides in bytes, of the counts in counts. */
+struct relu_ext_counted {
+    const char *x;
+    size_t rows, columns;
+    ptrdiff_t row_stride, column_stride;
+    int64_t *counts;
+    ptrdiff_t count_stride;
+    /* Whether a count is above 0 is all that is asked, with keep = -1: those may stay short. */
+    bool any;
+};
+
+/* Adds to the counts: one for each column, or one for each row. */
+extern void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_counted *c,
+                           const struct relu_ext_test *test);
+#endif
+
 #endif

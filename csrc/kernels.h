@@ -221,6 +221,10 @@ RELU_EXT_INLINE void NAME(copy)(const void *x, const void *b, const void *c, boo
 }
 
 #undef BODY
+#ifdef RELU_EXT_MODULE
+#include "counts.h"
+#endif
+
 #undef NAME
 #undef NAME_
 #undef NAME__

@@ -117,4 +117,41 @@ RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const v
     }
 }
 
+#ifdef RELU_EXT_MODULE
+/* Either sign passes unless it is zero. */
+RELU_EXT_INLINE int64_t counts_ld(const char *x, const struct relu_ext_test *test)
+{
+    if (relu_ext_classify((const unsigned char *)x) != RELU_EXT_NOT_POSITIVE)
+        return 1;
+    if (test->keep == -1)
+        return 0;
+    long double opposite;
+    unsigned char bits[sizeof opposite];
+    memcpy(&opposite, x, sizeof opposite);
+    opposite = -opposite;
+    memcpy(bits, &opposite, sizeof opposite);
+    return relu_ext_classify(bits) != RELU_EXT_NOT_POSITIVE;
+}
+
+RELU_EXT_INLINE void count_columns_ld(const struct relu_ext_counted *c, bool any,
+                                      const struct relu_ext_test *test)
+{
+    (void)any;
+    for (size_t i = 0; i < c->rows; i++)
+        for (size_t j = 0; j < c->columns; j++)
+            c->counts[(ptrdiff_t)j * c->count_stride] += counts_ld(
+                c->x + (ptrdiff_t)i * c->row_stride + (ptrdiff_t)j * c->column_stride, test);
+}
+
+RELU_EXT_INLINE void count_rows_ld(const struct relu_ext_counted *c, bool any,
+                                   const struct relu_ext_test *test)
+{
+    (void)any;
+    for (size_t i = 0; i < c->rows; i++)
+        for (size_t j = 0; j < c->columns; j++)
+            c->counts[(ptrdiff_t)i * c->count_stride] += counts_ld(
+                c->x + (ptrdiff_t)i * c->row_stride + (ptrdiff_t)j * c->column_stride, test);
+}
+#endif
+
 #endif

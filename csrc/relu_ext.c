@@ -111,6 +111,34 @@ RELU_EXT_ISAS(DEFINE_KERNELS)
 #define DEFINE_ALL_SLOPE_TERMS(isa, target, supported)                                 \
     RELU_EXT_NUMBERS(DEFINE_SLOPE_TERMS, isa, target)
 RELU_EXT_ISAS(DEFINE_ALL_SLOPE_TERMS)
+#define SLOPE_TERMS_POINTER(dtype, type, lane, T, isa) slope_terms_##dtype##_##isa,
+#define ISA_SLOPE_TERMS(isa) {RELU_EXT_NUMBERS(SLOPE_TERMS_POINTER, isa)},
+
+typedef void counter(const struct relu_ext_counted *c, const struct relu_ext_test *test);
+#define DEFINE_COUNTER(lane, isa, target)                                              \
+    static target void count_columns_##lane##_##isa(const struct relu_ext_counted *c,  \
+                                                    const struct relu_ext_test *test)  \
+    {                                                                                  \
+        if (c->any)                                                                    \
+            count_columns_##lane(c, true, test);                                       \
+        else                                                                           \
+            count_columns_##lane(c, false, test);                                      \
+    }                                                                                  \
+    static target void count_rows_##lane##_##isa(const struct relu_ext_counted *c,     \
+                                                 const struct relu_ext_test *test)     \
+    {                                                                                  \
+        if (c->any)                                                                    \
+            count_rows_##lane(c, true, test);                                          \
+        else                                                                           \
+            count_rows_##lane(c, false, test);                                         \
+    }
+#define DEFINE_COUNTERS(isa, target, supported) RELU_EXT_LANES(DEFINE_COUNTER, isa, target)
+RELU_EXT_ISAS(DEFINE_COUNTERS)
+#define COUNTER_POINTERS(lane, isa) {count_columns_##lane##_##isa, count_rows_##lane##_##isa},
+#define ISA_COUNTERS(isa) {RELU_EXT_LANES(COUNTER_POINTERS, isa)},
+#else
+#define ISA_SLOPE_TERMS(isa)
+#define ISA_COUNTERS(isa)
 #endif
 
 struct isa {
@@ -120,6 +148,7 @@ struct isa {
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
 #ifdef RELU_EXT_MODULE
     void (*slope_terms[RELU_EXT_NUMBER_COUNT])(const void *dy, const void *x, double *out, size_t n);
+    counter *counters[RELU_EXT_LANE_COUNT][2];
 #endif
 };
 
@@ -131,15 +160,9 @@ struct isa {
 RELU_EXT_ISAS(DEFINE_SUPPORTED)
 
 #define KERNEL_POINTER(dtype, type, lane, T, op, body, signature, isa) op##_##dtype##_##isa,
-#ifdef RELU_EXT_MODULE
-#define SLOPE_TERMS_POINTER(dtype, type, lane, T, isa) slope_terms_##dtype##_##isa,
-#define SLOPE_TERMS(isa) , {RELU_EXT_NUMBERS(SLOPE_TERMS_POINTER, isa)}
-#else
-#define SLOPE_TERMS(isa)
-#endif
 #define ISA_ENTRY(isa, target, condition)                                              \
-    {#isa, isa##_supported, stream_block_##isa,                                        \
-     {RELU_EXT_KERNELS(KERNEL_POINTER, isa)} SLOPE_TERMS(isa)},
+    {#isa, isa##_supported, stream_block_##isa, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}, \
+     ISA_SLOPE_TERMS(isa) ISA_COUNTERS(isa)},
 static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
 
@@ -289,6 +312,14 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
     if (kernel->calculates)
         relu_ext_float_env_restore(before);
 }
+
+#ifdef RELU_EXT_MODULE
+void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_counted *c,
+                    const struct relu_ext_test *test)
+{
+    current_isa()->counters[lane][by_row](c, test);
+}
+#endif
 
 /* The public entry points. */
 #define RUN(op, dtype, uniform, out, ...)                                              \

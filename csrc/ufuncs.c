@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fast_call.h"
+#include "functions.h"
 #include "parallel.h"
 #include "pool.h"
 #include "relu_ext.h"
@@ -246,10 +247,14 @@ static PyObject *make_all(bool fast)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
-        || relu_ext_pool_init() < 0 UFUNCS(ADD_UFUNC) || add_capi(dict) < 0) {
+        || relu_ext_pool_init() < 0 UFUNCS(ADD_UFUNC) || add_capi(dict) < 0
+        || relu_ext_add_functions(dict) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }
+    for (size_t i = 0; i < sizeof relu_data / sizeof *relu_data; i++)
+        relu_ext_functions_type(relu_types[2 * i],
+                                ((const struct relu_ext_kernel *)relu_data[i])->id);
     relu_ext_parallel_init();
     return dict;
 }
@@ -291,6 +296,7 @@ int relu_ext_add_type(int type_num, const char *dtype)
                                                  (void *)kernel);
             if (status == 0)
                 relu_ext_fast_call_type(ufunc, type_num, kernel);
+            relu_ext_functions_type(type_num, kernel->id);
         }
     if (status < 0)
         PyErr_Clear();

@@ -19,16 +19,20 @@ from relu_ext._core import (
     relu,
     relu_grad,
 )
+from relu_ext._counts import activity, dead_units, sparsity
 from relu_ext._embed import get_include, get_sources
 from relu_ext._inplace import relu_, relu_grad_
+from relu_ext._prelu import prelu, prelu_slope_grad
 from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
     "_C_API",
+    "activity",
     "add_relu",
     "available_isas",
     "clipped_relu",
     "clipped_relu_grad",
+    "dead_units",
     "ffi",
     "get_include",
     "get_num_threads",
@@ -38,10 +42,13 @@ __all__ = [
     "leaky_relu_grad",
     "lib",
     "num_threads",
+    "prelu",
+    "prelu_slope_grad",
     "relu",
     "relu_",
     "relu_grad",
     "relu_grad_",
     "set_num_threads",
+    "sparsity",
 ]
 __version__ = "0.1.0"

@@ -51,7 +51,10 @@ ffibuilder.set_source(
     #include "pool.h"
     #include "ufuncs.h"
     """,
-    sources=[f"csrc/{name}.c" for name in ("relu_ext", "parallel", "ufuncs", "fast_call", "pool")],
+    sources=[
+        f"csrc/{name}.c"
+        for name in ("relu_ext", "parallel", "ufuncs", "functions", "fast_call", "pool")
+    ],
     depends=[str(path) for path in Path("csrc").glob("*.h")],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("RELU_EXT_MODULE", None)]

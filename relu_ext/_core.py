@@ -72,6 +72,8 @@ clipped_relu = _registered["clipped_relu"]
 clipped_relu_grad = _registered["clipped_relu_grad"]
 add_relu = _registered["add_relu"]
 _C_API = _registered["_C_API"]
+count = _registered["count"]
+slope_sums = _registered["slope_sums"]
 
 # The dtypes that ml_dtypes adds to NumPy, under our names for them.
 try:

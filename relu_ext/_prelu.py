@@ -112,7 +112,13 @@ def prelu_slope_grad(dy, x, axis=1):
     if dy.shape != x.shape:
         raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they have to be the same")
     if axis is None:
-        return slope_sums(dy, x, 1, 1, x.size)[0]
-    axis = normalize_axis_index(axis, x.ndim)
-    inner = math.prod(x.shape[axis + 1 :])
-    return slope_sums(dy, x, math.prod(x.shape[:axis]), x.shape[axis], inner)
+        outer, channels, inner = 1, 1, x.size
+    else:
+        axis = normalize_axis_index(axis, x.ndim)
+        outer, channels = math.prod(x.shape[:axis]), x.shape[axis]
+        inner = math.prod(x.shape[axis + 1 :])
+    # A sum may be too large, or too small, for the dtype, as any other number may.
+    with np.errstate(all="ignore"):
+        sums = slope_sums(dy, x, outer, channels, inner)
+        grad = sums.astype(np.float32).astype(x.dtype) if x.itemsize < 4 else sums.astype(x.dtype)
+    return grad[0] if axis is None else grad

@@ -135,6 +135,19 @@ def quiet_nan(name):
     """The NaN that arithmetic gives: positive, quiet, no payload."""
     exponent_bits, mantissa_bits = FLOATS[name]
     return assemble(0, 2**exponent_bits - 1, 2 ** (mantissa_bits - 1), name)[0]
+def fires(x, name):
+    """Greater than zero, or NaN."""
+    if name in UNSIGNED or name == "bool":
+        return _word(bytes_of(x), 0, STORAGE[name].itemsize) != 0
+    return _passes(x, name) & ~is_zero(x, name)
+
+
+def is_zero(x, name):
+    """Zero, of either sign."""
+    if name in FLOATS:
+        _, exponent, mantissa = fields(x, name)
+        return (exponent == 0) & (mantissa == 0)
+    return _word(bytes_of(x), 0, STORAGE[name].itemsize) == 0
 
 
 def format_of(dtype):
