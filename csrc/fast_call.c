@@ -155,6 +155,13 @@ static bool read_parameter(PyObject *object, int type, union parameter *value)
     return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
 
+/* In place of what is no array: NumPy would make one, perhaps a copy, before it refuses. */
+static bool overwrites_no_array(PyObject *in, PyObject *out)
+{
+    return in == out && !PyArray_Check(out) && out != Py_None
+           && !PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__");
+}
+
 /* What NumPy calls when the ufunc is called. */
 static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -235,6 +242,10 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
     return (PyObject *)out;
 
 numpy:
+    if (out_positional && overwrites_no_array(args[0], args[nin])) {
+        PyErr_SetString(PyExc_TypeError, "return arrays must be of ArrayType");
+        return NULL;
+    }
     return f->original(callable, args, nargsf, kwnames);
 }
 

@@ -1,8 +1,13 @@
 """The in-place helpers: the ufuncs with ``out=`` and errors that say what to do."""
 
-import numpy as np
+from numpy import ndarray
 
 from relu_ext._core import relu, relu_grad
+from relu_ext._foreign import overwritable, readable
+
+# Of the ufuncs, or of an object that NumPy asks for an array. For arrays to ask first what
+# they are would cost a third of a short call.
+_REFUSALS = (RuntimeError, TypeError, ValueError)
 
 
 def relu_(x):
@@ -10,23 +15,33 @@ def relu_(x):
 
     Parameters
     ----------
-    x : ndarray
+    x : ndarray or any object over writable memory of the CPU
         Any shape and strides; any dtype of `relu`. Overwritten by ``max(x, 0)``,
-        with the rules of `relu` for NaN and zero. An object with
-        ``__array_ufunc__`` of its own decides itself what this does.
+        with the rules of `relu` for NaN and zero. Besides ndarrays, an object with a
+        typed buffer (`array.array`, `memoryview`, ctypes arrays), with DLPack
+        (PyTorch's tensors) or with ``__array_interface__``; its memory is written to,
+        and nothing copied. An object with ``__array_ufunc__`` of its own decides
+        itself what this does.
 
     Returns
     -------
-    ndarray
+    same as `x`
         `x` itself.
 
     Raises
     ------
     TypeError
-        If `x` is not an ndarray, or has a dtype that `relu` does not know. Nothing
-        is written.
+        If `x` has no such memory, or does not say what its bytes are (`bytearray`,
+        `mmap.mmap`: cast a memoryview), or has a dtype that `relu` does not know.
+        Nothing is written.
     ValueError
-        If `x` is read-only. Nothing is written.
+        If `x` is read-only, immutable, on another device or a tensor that requires
+        its gradient. Nothing is written.
+
+    Notes
+    -----
+    A memoryview of format ``'B'`` holds uint8, which ReLU does not change. PyTorch's
+    autograd does not learn of the change: it is for tensors that it does not follow.
 
     Examples
     --------
@@ -37,11 +52,17 @@ def relu_(x):
     array([0, 2], dtype=int8)
     >>> x
     array([0, 2], dtype=int8)
+    >>> import array
+    >>> relu_(array.array("f", [-1.0, 2.0]))
+    array('f', [0.0, 2.0])
     """
     try:
         relu(x, x)
-    except (TypeError, ValueError) as error:
-        raise _explained(error, x, "x", "relu(x)") from error
+    except _REFUSALS as error:
+        target = overwritable(x, "x", "relu(x)")
+        if target is x:
+            raise _explained(error, x, "x", "relu(x)") from error
+        relu_(target)
     return x
 
 
@@ -50,26 +71,28 @@ def relu_grad_(dy, x):
 
     Parameters
     ----------
-    dy : ndarray
-        Any shape and strides; float16, float32, float64 or longdouble. Overwritten
-        by `dy` where `x` is greater than 0 or is a NaN, else by +0.0.
+    dy : ndarray or any object over writable memory of the CPU
+        Any shape and strides; any dtype of `relu_grad`. Overwritten by `dy` where `x`
+        is greater than 0 or is a NaN, else by +0.0. What besides ndarrays is
+        possible, `relu_` says.
     x : array_like
-        What went into `relu`, or what came out of it. Broadcasts to the shape of
-        `dy`.
+        What went into `relu`, or what came out of it; a tensor of PyTorch's, too.
+        Broadcasts to the shape of `dy`.
 
     Returns
     -------
-    ndarray
+    same as `dy`
         `dy` itself.
 
     Raises
     ------
     TypeError
-        If `dy` is not an ndarray, or one of the dtypes is not known to `relu_grad`
-        or its result cannot be cast to that of `dy`. Nothing is written.
+        If `dy` has no such memory, or does not say what its bytes are, or one of the
+        dtypes is not known to `relu_grad` or its result cannot be cast to that of
+        `dy`. Nothing is written.
     ValueError
-        If `dy` is read-only, or `x` does not broadcast to its shape. Nothing is
-        written.
+        If `dy` is read-only or immutable, `x` does not broadcast to its shape, or one
+        of them is on another device or requires its gradient. Nothing is written.
 
     Examples
     --------
@@ -80,14 +103,17 @@ def relu_grad_(dy, x):
     """
     try:
         relu_grad(dy, x, dy)
-    except (TypeError, ValueError) as error:
-        raise _explained(error, dy, "dy", "relu_grad(dy, x)") from error
+    except _REFUSALS as error:
+        target, decides = overwritable(dy, "dy", "relu_grad(dy, x)"), readable(x)
+        if target is dy and decides is x:
+            raise _explained(error, dy, "dy", "relu_grad(dy, x)") from error
+        relu_grad_(target, decides)
     return dy
 
 
 def _explained(error, array, name, instead):
     """The error that the ufunc raised, in the words of somebody who meant to work in place."""
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, ndarray):
         return TypeError(
             f"{name} is a {type(array).__name__}, and only an ndarray can be overwritten; "
             f"use {instead} for a new array"
