@@ -129,8 +129,9 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
         const int threads = relu_ext_get_num_threads();
         if (threads > 1) {
             /* As many parts as threads asked for, however many OpenMP grants. */
+            int t; /* declared outside for MSVC's sake */
 #pragma omp parallel for schedule(static) num_threads(threads)
-            for (int t = 0; t < threads; t++)
+            for (t = 0; t < threads; t++)
                 run_range(id, r, part_begin(r, kernel->size, (size_t)t, (size_t)threads),
                           part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads));
             return;

@@ -12,7 +12,7 @@ import reference
 from arrays import ALL_TYPES, FLOAT_TYPES, assert_same_bits, new
 
 import relu_ext
-from relu_ext import relu_, relu_grad_
+from relu_ext import _foreign, relu_, relu_grad_
 
 
 def bits(a):
@@ -175,6 +175,20 @@ def test_dlpack(wrapper, char, layout, rng):
         want = reference.relu_grad(dy, x)
         relu_grad_(wrapper(dy), wrapper(x))
         assert_same_bits(dy, want)
+
+
+def test_dlpack_byte_offset():
+    class Later(OldDLPack):
+        def __dlpack__(self):
+            capsule = super().__dlpack__()
+            tensor = _foreign._Tensor.from_address(_foreign._pointer(capsule, b"dltensor"))
+            tensor.byte_offset = 16
+            tensor.shape[0] -= 2
+            return capsule
+
+    memory = np.full(5, -1.0)
+    relu_(Later(memory))
+    assert memory.tolist() == [-1, -1, 0, 0, 0]
 
 
 def test_nothing_is_kept():
