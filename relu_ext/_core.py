@@ -6,8 +6,8 @@ import numpy as np
 
 try:
     from relu_ext._relu_ext import ffi, lib
-except ModuleNotFoundError as error:
-    if error.name != "relu_ext._relu_ext":
+except ModuleNotFoundError as _error:
+    if _error.name != "relu_ext._relu_ext":
         raise
     raise ImportError(
         "relu_ext is not built here: run `pip install .` (`pip install -e .` to work on it) "
@@ -60,7 +60,7 @@ if text := os.environ.get("RELU_EXT_POOL_MIB"):
     lib.relu_ext_set_pool_bytes(min(int(text), 2**40) << 20)
 
 # cffi cannot pass Python objects; an object's address is its id in CPython.
-_registered = {}
+_registered: dict = {}
 _fast = os.environ.get("RELU_EXT_FAST_CALL", "1") != "0"
 if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
     raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")

@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import struct
 
 import numpy as np
 
@@ -11,38 +12,18 @@ _HOST_DEVICES = (1, 3, 11, 13)  # CPU; CUDA's and ROCm's host memory, CUDA's man
 _KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}
 _ML_DTYPES = {(4, 16): "bfloat16", (10, 8): "float8_e4m3fn", (12, 8): "float8_e5m2"}
 
+# data; device's type and number, ndim; dtype's code and bits, lanes; shape, strides; byte_offset
+_TENSOR = struct.Struct("P3i2BH2PQ")
+# What comes before it since version 1: major and minor; manager_ctx, deleter; flags
+_VERSION = struct.Struct("2I2PQ")
 
-class _Tensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
-class _Versioned(ctypes.Structure):
-    _fields_ = [
-        ("major", ctypes.c_uint32),
-        ("minor", ctypes.c_uint32),
-        ("manager_ctx", ctypes.c_void_p),
-        ("deleter", ctypes.c_void_p),
-        ("flags", ctypes.c_uint64),
-        ("tensor", _Tensor),
-    ]
-
-
-_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer.restype = ctypes.c_void_p
-_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-_is_valid = ctypes.pythonapi.PyCapsule_IsValid
-_is_valid.argtypes = [ctypes.py_object, ctypes.c_char_p]
+# Not ctypes.pythonapi's own functions, whose types any other module may set.
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", ctypes.pythonapi)
+)
 
 
 class _Memory:
@@ -131,42 +112,37 @@ def _from_dlpack(x, name, write):
         capsule = x.__dlpack__(max_version=(1, 0))
     except TypeError:
         capsule = x.__dlpack__()
-    versioned = _is_valid(capsule, b"dltensor_versioned")
-    if versioned:
-        managed = _Versioned.from_address(_pointer(capsule, b"dltensor_versioned"))
-        if managed.major != 1:
-            raise ValueError(f"it speaks DLPack {managed.major}.{managed.minor}, not 1")
-        tensor = managed.tensor
-        if write and managed.flags & _COPIED:
+    if _is_valid(capsule, b"dltensor_versioned"):
+        managed = _pointer(capsule, b"dltensor_versioned")
+        major, minor, _, _, flags = _VERSION.unpack(ctypes.string_at(managed, _VERSION.size))
+        if major != 1:
+            raise ValueError(f"it speaks DLPack {major}.{minor}, not 1")
+        if write and flags & _COPIED:
             raise ValueError("it gives a copy of its memory only")
-        writable = not managed.flags & _READ_ONLY
+        writable = not flags & _READ_ONLY
+        tensor = managed + _VERSION.size
     else:
-        tensor = _Tensor.from_address(_pointer(capsule, b"dltensor"))
         writable = not write or _looks_mutable(x)
-
-    kind, size = _KINDS.get(tensor.code, "u"), tensor.bits // 8
-    added = _ML_DTYPES.get((tensor.code, tensor.bits))
-    if tensor.lanes != 1 or tensor.bits % 8 or (tensor.code not in _KINDS and added is None):
-        raise TypeError(
-            f"{name} has a dtype that NumPy does not have (DLPack code {tensor.code}, "
-            f"{tensor.bits} bits, {tensor.lanes} lanes)"
-        )
-    shape, strides = tensor.shape[: tensor.ndim], None
-    if tensor.strides:
-        strides = tuple(step * size for step in tensor.strides[: tensor.ndim])
-    address = (tensor.data or 0) + tensor.byte_offset
-    array = np.asarray(
-        _Memory(
-            capsule,
-            {
-                "version": 3,
-                "typestr": f"={kind}{size}",
-                "shape": tuple(shape),
-                "strides": strides,
-                "data": (address, not writable),
-            },
-        )
+        tensor = _pointer(capsule, b"dltensor")
+    data, _, _, ndim, code, bits, lanes, shape, strides, byte_offset = _TENSOR.unpack(
+        ctypes.string_at(tensor, _TENSOR.size)
     )
+
+    added = _ML_DTYPES.get((code, bits))
+    if lanes != 1 or bits % 8 or (code not in _KINDS and added is None):
+        raise TypeError(
+            f"{name} has a dtype that NumPy does not have (DLPack code {code}, {bits} bits, "
+            f"{lanes} lanes)"
+        )
+    size, numbers = bits // 8, ctypes.c_int64 * ndim
+    interface = {
+        "version": 3,
+        "typestr": f"={_KINDS.get(code, 'u')}{size}",
+        "shape": tuple(numbers.from_address(shape)) if ndim else (),
+        "strides": tuple(n * size for n in numbers.from_address(strides)) if strides else None,
+        "data": (data + byte_offset, not writable),
+    }
+    array = np.asarray(_Memory(capsule, interface))
     if added is None:
         return array
     try:

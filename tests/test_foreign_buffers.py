@@ -181,9 +181,10 @@ def test_dlpack_byte_offset():
     class Later(OldDLPack):
         def __dlpack__(self):
             capsule = super().__dlpack__()
-            tensor = _foreign._Tensor.from_address(_foreign._pointer(capsule, b"dltensor"))
-            tensor.byte_offset = 16
-            tensor.shape[0] -= 2
+            tensor = _foreign._pointer(capsule, b"dltensor")
+            shape, _, byte_offset = (ctypes.c_size_t * 3).from_address(tensor + 24)
+            ctypes.c_int64.from_address(shape).value -= 2
+            ctypes.c_uint64.from_address(tensor + 40).value = byte_offset + 16
             return capsule
 
     memory = np.full(5, -1.0)

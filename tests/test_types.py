@@ -1,0 +1,135 @@
+"""What type checkers say to the README's code, to right and wrong calls, and to the stubs."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_readme import BLOCKS
+
+import relu_ext
+
+PACKAGE = Path(relu_ext.__file__).parent
+# An editable install's package is found by a hook that type checkers do not run.
+EDITABLE = [] if PACKAGE.parent.name.endswith("-packages") else [str(PACKAGE.parent)]
+
+RIGHT = """
+import array
+import ctypes
+
+import numpy as np
+from relu_ext import ffi, lib, num_threads, relu, relu_, relu_grad, relu_grad_
+from typing_extensions import assert_type
+
+x = np.ones((2, 3), np.float32)
+assert_type(relu_(x), type_of_x)
+assert_type(relu_grad_(x, [1.0, 0.0, 2.0]), type_of_x)
+relu(x, out=x, where=x > 0)
+relu_grad(x, x, dtype=np.float64)
+
+floats = array.array("f", [-1.0])
+assert_type(relu_(floats), "array.array[float]")
+relu_grad_(floats, memoryview(floats))
+assert_type(relu_(memoryview(floats)), "memoryview[int]")
+assert_type(relu_(ctypes.c_float(-1)), ctypes.c_float)
+relu_((ctypes.c_float * 3)())
+
+lib.relu_f32(ffi.from_buffer("float[]", x), ffi.NULL, 0)
+assert_type(ffi.string(lib.relu_ext_isa()), bytes)
+with num_threads(2):
+    pass
+""".replace("type_of_x", '"np.ndarray[tuple[int, int], np.dtype[np.float32]]"')
+
+# Each line is an error.
+WRONG = """
+relu_([1.0])
+relu_(1.0)
+relu_grad_([1.0], [1.0])
+lib.relu_f33
+lib.relu_f32(1.0, 2.0, 3)
+lib.relu_grad_f32(ffi.NULL, ffi.NULL, 0)
+set_num_threads("2")
+""".strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of files to check: the README's blocks, right.py and wrong.py."""
+    folder = tmp_path_factory.mktemp("types")
+    for i, block in enumerate(BLOCKS):
+        folder.joinpath(f"readme_{i}.py").write_text(block, encoding="utf-8")
+    folder.joinpath("right.py").write_text(RIGHT)
+    imports = "from relu_ext import ffi, lib, relu_, relu_grad_, set_num_threads"
+    folder.joinpath("wrong.py").write_text("\n".join([imports, *WRONG]))
+    return folder
+
+
+def run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": os.pathsep.join(EDITABLE)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def wrong_lines(folder, lines):
+    """The errors that are not in wrong.py, after making sure of those that are."""
+    lines_of_wrong = {number for name, number, _ in lines if name == "wrong.py"}
+    assert lines_of_wrong == set(range(2, len(WRONG) + 2))
+    return [line for line in lines if line[0] != "wrong.py"]
+
+
+def test_mypy(folder):
+    pytest.importorskip("mypy")
+    # What is not installed, or brings no types, is not for us to complain of.
+    done = run(folder, "mypy", "--strict", "--ignore-missing-imports", "--output=json", ".")
+    assert done.returncode in (0, 1), done.stderr
+    errors = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [(Path(e["file"]).name, e["line"], e["message"]) for e in errors]
+    assert not wrong_lines(folder, lines)
+
+
+@pytest.mark.parametrize("mode, files", [("standard", "*.py"), ("strict", "right.py")])
+def test_pyright(folder, mode, files):
+    """basedpyright is pyright from PyPI alone; the latter fetches its program elsewhere."""
+    pytest.importorskip("basedpyright")
+    configuration = {
+        "typeCheckingMode": mode,
+        "include": ["wrong.py", *(path.name for path in folder.glob(files))],
+        "extraPaths": EDITABLE,
+        "reportMissingImports": False,
+        "reportMissingModuleSource": False,
+    }
+    path = folder / f"{mode}.json"
+    path.write_text(json.dumps(configuration))
+    done = run(
+        folder, "basedpyright", "--outputjson", "--pythonpath", sys.executable, "-p", path.name
+    )
+    assert done.returncode in (0, 1), done.stderr
+    lines = [
+        (Path(e["file"]).name, e["range"]["start"]["line"] + 1, e["message"])
+        for e in json.loads(done.stdout)["generalDiagnostics"]
+        if e["severity"] == "error"
+    ]
+    assert not wrong_lines(folder, lines)
+
+
+def test_stubs_are_what_is_there(folder):
+    pytest.importorskip("mypy")
+    folder.joinpath("mypy.ini").write_text("[mypy]\nignore_missing_imports = true\n")
+    done = run(folder, "mypy.stubtest", "relu_ext", "--mypy-config-file", "mypy.ini")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_stub_of_lib_has_every_function():
+    """stubtest does not look into `lib`."""
+    module = ast.parse(PACKAGE.joinpath("_relu_ext.pyi").read_text(encoding="utf-8"))
+    body = next(c.body for c in module.body if isinstance(c, ast.ClassDef) and c.name == "_Lib")
+    names = {n.target.id if isinstance(n, ast.AnnAssign) else n.name for n in body}
+    assert names == set(dir(relu_ext.lib))
