@@ -62,9 +62,11 @@ class BuildWithCSources(build_py):
         return Path(self.build_lib, "relu_ext", "include")
 
     def get_source_files(self):
-        """What an sdist has besides the package: the tests can be run from it too."""
-        others = [*self.sources, "CHANGELOG.md", *Path("tests").rglob("*.*")]
-        return super().get_source_files() + [str(path) for path in others]
+        """What an sdist has besides the package: tests and benchmarks can be run from it too."""
+        others = [*self.sources, "CHANGELOG.md"]
+        others += [p for folder in ("tests", "bench") for p in Path(folder).rglob("*.*")]
+        files = super().get_source_files() + [str(path) for path in others]
+        return [path for path in files if not path.endswith(".pyc")]
 
     def get_outputs(self, *args, **kwargs):
         copies = [] if self.editable_mode else [str(self.include / s.name) for s in self.sources]
