@@ -2,6 +2,8 @@
 
 import itertools
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -63,6 +65,17 @@ def test_scalars_and_large_arrays(name, dtype, rng):
     raw = samples(name, 2_000_001, rng)
     want = reference.relu(raw, name)
     assert np.array_equal(bits(relu(raw.view(dtype))), bits(want))
+
+
+def test_importing_takes_nothing_else_along():
+    """What would make it slow."""
+    code = (
+        "import sys, numpy; before = set(sys.modules); import relu_ext;"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split()) - sys.stdlib_module_names
+    assert loaded == {"relu_ext", "_cffi_backend", "ml_dtypes"}
 
 
 def test_the_ufuncs_still_pickle():
