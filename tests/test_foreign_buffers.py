@@ -137,7 +137,7 @@ class DLPack:
         self.a, self.device, self.version = a, device, version
 
     def __dlpack__(self, *, max_version=None):
-        if self.version:
+        if self.version and NUMPY_HAS_VERSIONS:
             return self.a.__dlpack__(max_version=max_version)
         return self.a.__dlpack__()
 
@@ -155,13 +155,10 @@ class OldDLPack(DLPack):
         self.a[index] = value
 
 
-# NumPy itself speaks version 1 since 2.1.
-needs_versions = pytest.mark.skipif(
-    np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="NumPy's capsules have no version"
-)
+NUMPY_HAS_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 
-@pytest.mark.parametrize("wrapper", [pytest.param(DLPack, marks=needs_versions), OldDLPack])
+@pytest.mark.parametrize("wrapper", [DLPack, OldDLPack] if NUMPY_HAS_VERSIONS else [OldDLPack])
 @pytest.mark.parametrize("char", ALL_TYPES.replace("g", ""))
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_dlpack(wrapper, char, layout, rng):
@@ -317,11 +314,11 @@ def test_read_only_buffers():
     assert dy.tolist() == [0] * 4
 
 
-@needs_versions
 def test_read_only_dlpack():
     memory = np.full(4, -1.0)
     memory.flags.writeable = False
-    refuse(ValueError, "read-only", DLPack(memory), memory)
+    # NumPy before 2.1 does not lend it at all.
+    refuse(ValueError, "read-?only", DLPack(memory), memory)
 
 
 @pytest.mark.parametrize("char", ["F", "D", "V4", "S4"])
