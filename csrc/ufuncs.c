@@ -261,32 +261,29 @@ static PyObject *make_all(bool fast)
 
 static PyObject *made;
 
-int relu_ext_register(void *dict, int fast)
+void *relu_ext_register(int fast)
 {
-    /* cffi lets go of the GIL around every call. */
-    PyGILState_STATE gil = PyGILState_Ensure();
-    if (made == NULL)
+    static int64_t made_in;
+    const int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (made == NULL) {
         made = make_all(fast);
-    int status = made == NULL ? -1 : PyDict_Update(dict, made);
-    if (status < 0) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        PyDict_SetItemString(dict, "error", value);
-        PyErr_Clear();
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
+        made_in = here;
     }
-    PyGILState_Release(gil);
-    return status;
+    else if (here != made_in) {
+        /* Neither CPython nor NumPy lets interpreters share objects. */
+        PyErr_SetString(PyExc_ImportError,
+                        "another interpreter of this process has imported it, and like NumPy it "
+                        "works in one only; use processes instead");
+        return NULL;
+    }
+    Py_XINCREF(made);
+    return made;
 }
 
 int relu_ext_add_type(int type_num, const char *dtype)
 {
 #define NAMES(dtype, type, lane, T, op, ...) {#op, #dtype},
     static const char *const names[][2] = {RELU_EXT_KERNELS(NAMES, )};
-    PyGILState_STATE gil = PyGILState_Ensure();
     int status = 0;
     for (int id = 0; id < RELU_EXT_ID_COUNT && status == 0; id++)
         if (strcmp(names[id][1], dtype) == 0) {
@@ -300,6 +297,5 @@ int relu_ext_add_type(int type_num, const char *dtype)
         }
     if (status < 0)
         PyErr_Clear();
-    PyGILState_Release(gil);
     return status;
 }

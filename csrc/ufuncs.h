@@ -3,11 +3,14 @@
 #define RELU_EXT_UFUNCS_H
 
 /*
- * Puts the ufuncs, with or without the shortcut of fast_call.h, and the capsule of
- * relu_ext_capi.h into a dictionary, given by its address. Returns 0, or -1 with
- * the exception that says why under the key "error".
+ * Both are called with the GIL held, and not as cffi calls, which lets go of it: to
+ * take it back would be to take it for another interpreter, where there are several.
+ *
+ * A new reference to a dictionary with the ufuncs, with or without the shortcut of
+ * fast_call.h, and the capsule of relu_ext_capi.h; the same at every call. NULL with an
+ * exception where NumPy refuses, or another interpreter has them.
  */
-int relu_ext_register(void *dict, int fast);
+void *relu_ext_register(int fast);
 
 /*
  * Gives every ufunc that has a kernel for the dtype ("bf16", ...) a loop for the

@@ -31,7 +31,7 @@ ffibuilder = cffi.FFI()
 ffibuilder.cdef(prototypes())
 # What the package itself needs besides; the headers in csrc/ say what it is.
 ffibuilder.cdef("""
-    int relu_ext_register(void *dict, int fast);
+    void *relu_ext_register(int fast);
     int relu_ext_add_type(int type_num, const char *dtype);
     int relu_ext_fast_calls(void);
     int relu_ext_openmp(void);

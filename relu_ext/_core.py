@@ -1,5 +1,6 @@
 """The compiled module, loaded and set up."""
 
+import ctypes
 import os
 
 import numpy as np
@@ -59,11 +60,20 @@ if text := os.environ.get("RELU_EXT_POOL_MIB"):
         )
     lib.relu_ext_set_pool_bytes(min(int(text), 2**40) << 20)
 
-# cffi cannot pass Python objects; an object's address is its id in CPython.
-_registered: dict = {}
-_fast = os.environ.get("RELU_EXT_FAST_CALL", "1") != "0"
-if lib.relu_ext_register(ffi.cast("void *", id(_registered)), _fast) != 0:
-    raise ImportError(f"relu_ext cannot use this NumPy: {_registered['error']}")
+
+def _with_gil(name, restype, *argtypes):
+    """A function of `lib` that touches Python's objects: cffi would let go of the GIL."""
+    address = int(ffi.cast("intptr_t", ffi.addressof(lib, name)))
+    return ctypes.PYFUNCTYPE(restype, *argtypes)(address)
+
+
+_register = _with_gil("relu_ext_register", ctypes.py_object, ctypes.c_int)
+_add_type = _with_gil("relu_ext_add_type", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
+
+try:
+    _registered: dict = _register(os.environ.get("RELU_EXT_FAST_CALL", "1") != "0")
+except Exception as error:
+    raise ImportError(f"relu_ext cannot be imported here: {error}") from error
 relu = _registered["relu"]
 relu_grad = _registered["relu_grad"]
 leaky_relu = _registered["leaky_relu"]
@@ -87,4 +97,4 @@ else:
         ("float8_e4m3fn", b"f8e4m3fn"),
     ):
         if hasattr(ml_dtypes, theirs):
-            lib.relu_ext_add_type(np.dtype(getattr(ml_dtypes, theirs)).num, ours)
+            _add_type(np.dtype(getattr(ml_dtypes, theirs)).num, ours)
