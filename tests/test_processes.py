@@ -303,9 +303,8 @@ def test_interpreters(run, kind, order):
     code += main if order == "main first" else ""
     code += "first, second = create(), create()\n"
     code += "for which in (first, second, first):\n    assert run(which, CODE) is None\n"
+    code += "exec(CODE)\n" if order == "main last" else ""
     code += "_interpreters.destroy(first); _interpreters.destroy(second)\n"
-    if order == "main last":
-        code += "exec(CODE)\n"
     code += main if order == "main first" else ""
     lines = run(code, "import sys\n").splitlines()
 
