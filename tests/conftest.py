@@ -14,7 +14,7 @@ import pytest
 import relu_ext
 
 hypothesis.settings.register_profile("short", max_examples=400, deadline=None)
-hypothesis.settings.register_profile("long", max_examples=200_000, deadline=None)
+hypothesis.settings.register_profile("long", max_examples=100_000, deadline=None)
 hypothesis.settings.load_profile("short")
 
 

@@ -85,12 +85,6 @@ def test_other_sizes(mebibytes):
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_environment():
-    done = run("", RELU_EXT_POOL_MIB="many")
-    assert done.returncode == 1
-    assert "ImportError: RELU_EXT_POOL_MIB='many'" in done.stderr
-
-
 def test_never_keeps_more_than_it_may():
     x = np.ones(N, np.float32)
     lib.relu_ext_set_pool_bytes(40 << 20)

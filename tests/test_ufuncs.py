@@ -646,40 +646,7 @@ def test_examples_in_docstrings(name):
     assert results.failed == 0
 
 
-# Errors.
-
-REFUSED = {
-    "complex64": np.ones(3, np.complex64),
-    "complex128": np.ones(3, np.complex128),
-    "clongdouble": np.ones(3, np.clongdouble),
-    "datetime64": np.ones(3, "M8[s]"),
-    "timedelta64": np.ones(3, "m8[s]"),
-    "object": np.ones(3, object),
-    "str": np.array(["a", "b", "c"]),
-    "bytes": np.array([b"1", b"2", b"3"]),
-    "StringDType": np.array(["a", "b", "c"], dtype=np.dtypes.StringDType()),
-    "structured": np.ones(3, [("value", "f")]),
-    "void": np.ones(3, "V4"),
-    "None": None,
-    "a Python complex": 1j,
-}
-
-
-@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED.keys())
-def test_refused_types(bad):
-    ones = np.ones(3)
-    with pytest.raises(TypeError):
-        relu(bad)
-    with pytest.raises(TypeError):
-        relu_grad(bad, ones)
-    with pytest.raises(TypeError):
-        relu_grad(ones, bad)
-
-
-def test_refused_integer():
-    """Too large for any integer type: NumPy makes an object of it."""
-    with pytest.raises(TypeError):
-        relu(10**30)
+# Errors; test_bad_input.py has more of them.
 
 
 @pytest.mark.parametrize("dtype", ["F", "D", "O", "M8[s]", "S"])
@@ -728,26 +695,6 @@ def test_outputs_of_equal_size_and_other_shape():
     y = np.ones((1, 3))
     relu(np.full(3, -1.0), y)
     assert_same_bits(y, np.zeros((1, 3)))
-
-
-def test_shapes_that_do_not_broadcast():
-    with pytest.raises(ValueError):
-        relu_grad(np.ones(3), np.ones(4))
-
-
-@each_ufunc
-def test_wrong_calls(ufunc):
-    ones = [np.ones(3)] * ufunc.nin
-    for call in (
-        lambda: ufunc(),
-        lambda: ufunc(*ones, np.ones(3), np.ones(3)),
-        lambda: ufunc(*ones, np.ones(3), out=np.ones(3)),
-        lambda: ufunc(*ones, out=(np.ones(3), np.ones(3))),
-        lambda: ufunc(*ones, no_such_argument=1),
-        lambda: ufunc(x=ones[0]),
-    ):
-        with pytest.raises((TypeError, ValueError)):
-            call()
 
 
 @each_ufunc
