@@ -53,7 +53,7 @@ if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(os.fsencode
     )
 
 if text := os.environ.get("RELU_EXT_POOL_MIB"):
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 1000:
         raise ImportError(
             f"RELU_EXT_POOL_MIB={text!r} is not a number of MiB to keep for large results; "
             "valid are 0 (none), 1, 2, 3, ..."

@@ -52,7 +52,10 @@ def set_num_threads(n):
     --------
     num_threads : the same for a while.
     """
-    n = operator.index(n)
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"the number of threads must be an integer, not {n!r}") from None
     if n < 1:
         raise ValueError(f"the number of threads must be at least 1, not {n}")
     lib.relu_ext_set_num_threads(min(n, _INT_MAX))
