@@ -50,15 +50,21 @@ class Place:
 
 
 @st.composite
-def places(draw, shape, distinct):
-    """C order, Fortran order or another, with gaps, backwards; if not distinct, repeated, too."""
-    steps, step = [0] * len(shape), draw(st.sampled_from([1, 1, 1, 1, 2, 3]))
+def places(draw, shape, distinct, plain):
+    """
+    C order, Fortran order or another, with gaps, backwards; if not distinct, repeated, too. If
+    plain, rows or columns as a[:, :k] has them at most.
+    """
     in_order = range(len(shape))[::-1]
-    for axis in draw(st.sampled_from([in_order, in_order[::-1]]) | st.permutations(in_order)):
-        steps[axis] = draw(st.sampled_from([step, step, -step]))
-        if not distinct and draw(st.integers(0, 7)) == 0:
+    orders = st.sampled_from([in_order, in_order, in_order[::-1]])
+    step = 1 if plain else draw(st.sampled_from([1, 1, 1, 1, 2, 3]))
+    steps = [0] * len(shape)
+    for k, axis in enumerate(draw(orders if plain else orders | st.permutations(in_order))):
+        steps[axis] = step if plain else draw(st.sampled_from([step, step, -step]))
+        if not plain and not distinct and draw(st.integers(0, 7)) == 0:
             steps[axis] = draw(st.integers(-3, 3))
-        step *= max(shape[axis], 1) + draw(st.sampled_from([0, 0, 0, 1]))
+        gap = 0 if plain and k > 0 else draw(st.sampled_from([0, 0, 0, 1, 40]))
+        step = (max(shape[axis], 1) + gap) * step
     return Place(shape, steps)
 
 
@@ -114,22 +120,24 @@ def calls(draw):
     """The operands, in their memory, and all else that makes up a call."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     ufunc = draw(st.sampled_from([relu, relu_grad]))
+    plain = draw(st.booleans())  # what the shortcut takes, and what it all but takes
     shapes, shape = draw(SHAPES)
-    shapes = shapes[: ufunc.nin]
+    shapes = [shape] * ufunc.nin if plain else shapes[: ufunc.nin]
     chars = [draw(st.sampled_from(ALL_TYPES if ufunc is relu else FLOAT_TYPES))] * ufunc.nin
-    if ufunc is relu_grad and is_drawn(draw, 6):
+    if not plain and ufunc is relu_grad and is_drawn(draw, 6):
         chars = [draw(st.sampled_from(ALL_TYPES)) for _ in chars]
 
     keywords = {}
-    if is_drawn(draw, 6):
-        keywords["dtype"] = draw(st.sampled_from(ALL_TYPES if ufunc is relu else FLOAT_TYPES))
-    if is_drawn(draw, 6):
-        casting = st.sampled_from(["no", "equiv", "safe", "same_kind", "unsafe"])
-        keywords["casting"] = draw(casting)
-    if is_drawn(draw, 6):
-        keywords["order"] = draw(st.sampled_from("KACF"))
-    if is_drawn(draw, 6):
-        keywords["subok"] = draw(st.booleans())
+    if not plain:
+        types = ALL_TYPES if ufunc is relu else FLOAT_TYPES
+        for name, values in {
+            "dtype": types,
+            "casting": ["no", "equiv", "safe", "same_kind", "unsafe"],
+            "order": "KACF",
+            "subok": [True, False],
+        }.items():
+            if is_drawn(draw, 5):
+                keywords[name] = draw(st.sampled_from(values))
 
     kind = draw(st.sampled_from(["none", "own", "own", "input", "shared", "shared"]))
     result_shape = np.broadcast_shapes(*shapes)
@@ -138,10 +146,11 @@ def calls(draw):
     if kind == "none":
         out_shape = result_shape
     else:  # it may be one to which the inputs broadcast
-        out_shape = shape if kind != "input" and is_drawn(draw, 4) else result_shape
+        wider = not plain and kind != "input" and is_drawn(draw, 4)
+        out_shape = shape if wider else result_shape
     loop = loop_type(ufunc, [np.dtype(char) for char in chars], keywords.get("dtype"))
     out_char = loop.char
-    if kind == "own" and is_drawn(draw, 6):
+    if kind == "own" and not plain and is_drawn(draw, 6):
         out_char = draw(st.sampled_from(ALL_TYPES))
     if kind == "shared":
         out_char = chars[0]
@@ -154,8 +163,10 @@ def calls(draw):
             keywords["casting"] = "same_kind"
 
     all_shapes = [*shapes, *([out_shape] if kind in ("own", "shared") else [])]
-    where = [draw(places(s, distinct=k >= len(shapes))) for k, s in enumerate(all_shapes)]
-    odd, swapped = draw(st.sampled_from([0, 0, 0, 1, 3])), is_drawn(draw, 5)
+    where = [draw(places(s, k >= len(shapes), plain)) for k, s in enumerate(all_shapes)]
+    odd, swapped = 0, False
+    if not plain:
+        odd, swapped = draw(st.sampled_from([0, 0, 0, 1, 3])), is_drawn(draw, 5)
     memories, operands = [], []
     if kind == "shared":
         starts = [draw(st.integers(0, 40)) for _ in where]
@@ -170,7 +181,7 @@ def calls(draw):
             memory = memory_for(char, place.elements, odd, swapped, finite, rng)
             memories.append(memory)
             operands.append(place.view(memory, 0))
-            if is_drawn(draw, 3):
+            if not plain and is_drawn(draw, 3):
                 odd, swapped = draw(st.sampled_from([0, 1])), draw(st.booleans())
     inputs = operands[: ufunc.nin]
     out = None
@@ -183,18 +194,18 @@ def calls(draw):
         out = operands[-1]
 
     mask = None
-    if is_drawn(draw, 5):
+    if not plain and is_drawn(draw, 4):
         written = result_shape if out is None else out_shape
         mask_shape = tuple(draw(st.sampled_from([n, n, 1])) for n in written)
-        mask = draw(places(mask_shape, distinct=False))
+        mask = draw(places(mask_shape, False, False))
         mask = mask.view(memory_for("?", mask.elements, 0, False, False, rng), 0)
-    elif is_drawn(draw, 3):
+    elif is_drawn(draw, 4):
         mask = True  # which changes nothing but the way that the call takes
-    if np.ndim(mask) and finite and kind in ("input", "shared"):
+    if mask is not None and finite and kind in ("input", "shared"):
         mask = None  # NumPy converts there and back what is masked, too: np.positive shows it
     if mask is not None:
         keywords["where"] = mask
-    if is_drawn(draw, 6):
+    if not plain and is_drawn(draw, 6):
         k = draw(st.integers(0, len(inputs) - 1))
         inputs[k] = inputs[k].view(Subclass)
     paths = (
@@ -242,7 +253,7 @@ def test_anything(drawn):
         after[k] = bytes_with(memories[k], out, written, want)
 
     if out is None:
-        if np.ndim(mask):
+        if mask is not True:
             keywords["out"] = None  # without it NumPy warns: what is not written has no value
         call = lambda: ufunc(*inputs, **keywords)
     elif how == "in place" and out is inputs[0] and not keywords:

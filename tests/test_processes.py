@@ -68,6 +68,7 @@ def test_fork_while_another_thread_computes(run):
     threads = [threading.Thread(target=compute) for _ in range(2)]
     for thread in threads:
         thread.start()
+    relu_ext.relu(inputs())  # so that this thread has some of OpenMP's, too
     for _ in range(20):
         child = os.fork()
         if child == 0:
