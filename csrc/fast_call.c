@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "output_cache.h"
 #include "parallel.h"
-#include "pool.h"
 
 /* As in CPython's headers, which leave them out of the limited API before 3.12. */
 typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,
@@ -220,7 +220,7 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
             (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) == NPY_ARRAY_F_CONTIGUOUS;
         if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran && !matrices)
             goto numpy;
-        out = relu_ext_pool_array(a, fortran, &rows.fresh_out);
+        out = relu_ext_new_output(a, fortran, &rows.fresh_out);
         if (out == NULL)
             return NULL;
         if (!find_rows(arrays, count, out, &rows)) {

@@ -12,8 +12,8 @@
 
 #include "fast_call.h"
 #include "functions.h"
+#include "output_cache.h"
 #include "parallel.h"
-#include "pool.h"
 #include "relu_ext.h"
 #include "relu_ext_capi.h"
 #include "ufunc_docs.h"
@@ -247,7 +247,7 @@ static PyObject *make_all(bool fast)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
-        || relu_ext_pool_init() < 0 UFUNCS(ADD_UFUNC) || add_capi(dict) < 0
+        || relu_ext_output_cache_init() < 0 UFUNCS(ADD_UFUNC) || add_capi(dict) < 0
         || relu_ext_add_functions(dict) < 0) {
         Py_XDECREF(dict);
         return NULL;

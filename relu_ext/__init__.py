@@ -22,6 +22,7 @@ from relu_ext._core import (
 from relu_ext._counts import activity, dead_units, sparsity
 from relu_ext._embed import get_include, get_sources
 from relu_ext._inplace import relu_, relu_grad_
+from relu_ext._output_cache import get_output_cache, set_output_cache
 from relu_ext._prelu import prelu, prelu_slope_grad
 from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
@@ -36,6 +37,7 @@ __all__ = [
     "ffi",
     "get_include",
     "get_num_threads",
+    "get_output_cache",
     "get_sources",
     "isa",
     "leaky_relu",
@@ -49,6 +51,7 @@ __all__ = [
     "relu_grad",
     "relu_grad_",
     "set_num_threads",
+    "set_output_cache",
     "sparsity",
 ]
 __version__ = "0.1.0"

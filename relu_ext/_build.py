@@ -40,20 +40,24 @@ ffibuilder.cdef("""
     void relu_ext_set_num_threads(int n);
     size_t relu_ext_get_parallel_bytes(void);
     void relu_ext_set_parallel_bytes(size_t bytes);
-    void relu_ext_set_pool_bytes(size_t bytes);
+    void relu_ext_set_output_cache(size_t limit);
+    struct relu_ext_output_cache {
+        size_t limit, held, hits, misses;
+    };
+    struct relu_ext_output_cache relu_ext_get_output_cache(void);
 """)
 ffibuilder.set_source(
     "relu_ext._relu_ext",
     """
     #include "relu_ext.h"
     #include "fast_call.h"
+    #include "output_cache.h"
     #include "parallel.h"
-    #include "pool.h"
     #include "ufuncs.h"
     """,
     sources=[
         f"csrc/{name}.c"
-        for name in ("relu_ext", "parallel", "ufuncs", "functions", "fast_call", "pool")
+        for name in ("relu_ext", "parallel", "ufuncs", "functions", "fast_call", "output_cache")
     ],
     depends=[str(path) for path in Path("csrc").glob("*.h")],
     include_dirs=["csrc", numpy.get_include()],

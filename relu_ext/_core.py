@@ -52,14 +52,6 @@ if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(os.fsencode
         f"valid here: {', '.join(available_isas())}"
     )
 
-if text := os.environ.get("RELU_EXT_POOL_MIB"):
-    if not text.isdecimal() or len(text) > 1000:
-        raise ImportError(
-            f"RELU_EXT_POOL_MIB={text!r} is not a number of MiB to keep for large results; "
-            "valid are 0 (none), 1, 2, 3, ..."
-        )
-    lib.relu_ext_set_pool_bytes(min(int(text), 2**40) << 20)
-
 
 def _with_gil(name, restype, *argtypes):
     """A function of `lib` that touches Python's objects: cffi would let go of the GIL."""

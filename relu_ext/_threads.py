@@ -5,6 +5,7 @@ import math
 import operator
 import os
 
+from relu_ext._cgroups import limits
 from relu_ext._core import lib
 
 _INT_MAX = 2**31 - 1
@@ -83,36 +84,15 @@ def num_threads(n):
         lib.relu_ext_set_num_threads(before)
 
 
-def _cpu_quota(proc="/proc/self/cgroup", root="/sys/fs/cgroup"):
+def _cpu_quota(*where):
     """CPUs that the control groups of this process allow, rounded up; None if unlimited."""
     quotas = []
-    try:
-        with open(proc, errors="surrogateescape") as file:
-            groups = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return None
-    for _, controllers, path in groups:
-        if controllers == "":  # version 2
-            base, names = root, ("cpu.max",)
-        elif "cpu" in controllers.split(","):  # version 1
-            base = os.path.join(root, controllers)
-            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        else:
-            continue
-        # A limit of any ancestor holds. In a container the path may be the host's,
-        # of which only the root can be seen.
-        while True:
-            with contextlib.suppress(OSError, ValueError):
-                fields = []
-                for name in names:
-                    with open(os.path.join(base, path.lstrip("/"), name)) as file:
-                        fields += file.read().split()
-                quota, period = (int(field) for field in fields)
-                if quota > 0:
-                    quotas.append(quota / period)
-            if path in ("", "/"):
-                break
-            path = os.path.dirname(path)
+    names = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    for fields in limits("cpu", *names, *where):
+        with contextlib.suppress(ValueError):
+            quota, period = (int(field) for field in fields)
+            if quota > 0:
+                quotas.append(quota / period)
     return math.ceil(min(quotas)) if quotas else None
 
 

@@ -1,0 +1,123 @@
+"""How much memory of large results that died is kept for the next ones."""
+
+import operator
+import os
+import re
+import sys
+from typing import NamedTuple
+
+from relu_ext._cgroups import limits
+from relu_ext._core import ffi, lib
+
+_MOST = 512 << 20
+_SHARE = 16
+
+
+class OutputCache(NamedTuple):
+    """What `get_output_cache` returns."""
+
+    limit: int
+    held: int
+    hits: int
+    misses: int
+
+
+def get_output_cache():
+    """How the memory of large results is used again.
+
+    Returns
+    -------
+    OutputCache
+        A named tuple of ints:
+
+        limit
+            The most bytes that are kept, as `set_output_cache` or the environment
+            variable ``RELU_EXT_OUTPUT_CACHE`` set it.
+        held
+            Bytes kept at the moment; 0 on other systems than Linux.
+        hits
+            Results of half a MiB and more that got memory that had been kept.
+        misses
+            Those that got new memory. Results that NumPy's machinery or `out` had
+            memory for are in neither number.
+
+    Notes
+    -----
+    A forked child starts with nothing held and counts from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relu_ext
+    >>> x = np.ones((1024, 1024), np.float32)
+    >>> for _ in range(10):
+    ...     y = relu_ext.relu(x)
+    >>> relu_ext.get_output_cache()  # doctest: +SKIP
+    OutputCache(limit=536870912, held=4194304, hits=8, misses=2)
+    """
+    cache = lib.relu_ext_get_output_cache()
+    return OutputCache(cache.limit, cache.held, cache.hits, cache.misses)
+
+
+def set_output_cache(nbytes):
+    """Say how much memory of large results that died is kept for the next ones.
+
+    For the whole process, from the next result on. What is kept beyond that goes back
+    to the system at once; what nobody uses for a second goes back at the next result.
+
+    Parameters
+    ----------
+    nbytes : int
+        The most bytes to keep; 0 keeps nothing, and NumPy then allocates every result.
+        Sizes are rounded up, by an eighth at most (from 8 to 16 MiB, by a quarter), so
+        leave that much room.
+
+    Raises
+    ------
+    TypeError
+        If `nbytes` is not an integer.
+    ValueError
+        If `nbytes` is negative.
+
+    See Also
+    --------
+    get_output_cache : what came of it.
+    """
+    nbytes = operator.index(nbytes)
+    if nbytes < 0:
+        raise ValueError(f"the number of bytes to keep must be at least 0, not {nbytes}")
+    lib.relu_ext_set_output_cache(min(nbytes, 2 ** (8 * ffi.sizeof("size_t")) - 1))
+
+
+def _memory(*where):
+    """Bytes that this process may use: of the machine, its control groups, its own limits."""
+    import resource  # Unix only
+
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for names in (
+        (("memory.max",), ("memory.limit_in_bytes",)),
+        (("memory.high",), ("memory.soft_limit_in_bytes",)),
+    ):
+        for fields in limits("memory", *names, *where):
+            found += [int(field) for field in fields if field.isdecimal()]
+    for kind in resource.RLIMIT_AS, resource.RLIMIT_DATA:
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            found.append(soft)
+    return min(found)
+
+
+def _parse(text):
+    """Bytes of a text like ``256M``."""
+    if not (match := re.fullmatch("([0-9]+)([KMG]?)", text, re.IGNORECASE)):
+        raise ImportError(
+            f"RELU_EXT_OUTPUT_CACHE={text!r} is not a number of bytes to keep for large "
+            "results; valid are 0 (none), 1000000, 256M, 1G, ..."
+        )
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2].upper()]
+
+
+if text := os.environ.get("RELU_EXT_OUTPUT_CACHE"):
+    set_output_cache(_parse(text))
+elif sys.platform.startswith("linux"):  # elsewhere nothing is kept
+    set_output_cache(min(_MOST, _memory() // _SHARE))
