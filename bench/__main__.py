@@ -21,8 +21,8 @@ QUICK = {
     "sizes": [16, 2**10, 2**14, 2**18, 2**22, 2**24],
     "cache": ["warm"],
     "contenders": [
-        "relu_ext_1_thread", "numpy", "copyto", "copy_c", "copy_c_streaming", "memcpy", "torch",
-        "empty",
+        "relu_ext_1_thread", "relu_ext_out", "numpy", "copyto", "copy_c", "copy_c_streaming",
+        "memcpy", "torch", "empty",
     ],
     "rounds": 9,
     "budget": 0.3,

@@ -26,7 +26,13 @@ def _f32(op, low, high=None):
     )
 
 
+def _new_f32(*ops):
+    """16 to 256 MiB of new output, whatever the threads."""
+    return lambda c: c.op in ops and c.dtype == "f32" and 4 * MI <= c.n <= 64 * MI
+
+
 RELU = ("forward", "inplace", "allocating", "gradient")
+NEW = "f32, 16 to 256 MiB, new array"
 MAXIMUM = "np.maximum(x, 0, out=y)"
 AIMS = (
     Aim(MAXIMUM, "f32, n ≤ 1024", 8, "numpy", _f32("forward", 1, 1024)),
@@ -45,13 +51,18 @@ AIMS = (
         lambda c: c.op in ("leaky", "clipped") and c.dtype == "f32" and c.n >= 4 * KI),
     Aim("np.add(a, b, out); np.maximum(out, 0, out)", "add_relu f32, 4 Ki and more", 1.8, "numpy",
         _f32("add", 4 * KI)),
+    Aim("relu(x, out=y)", NEW, 0.87, "relu_ext_out", _new_f32("allocating", "rebinding")),
+    Aim("np.maximum(x, 0)", NEW, 3, "numpy", _new_f32("allocating", "rebinding")),
+    Aim("torch.relu(x)", NEW, 6, "torch", _new_f32("allocating", "rebinding")),
+    Aim("np.maximum(x, 0)", "f32, 64 MiB, new array, nothing cached", 1, "numpy",
+        lambda c: (c.op, c.dtype, c.n) == ("first", "f32", 16 * MI)),
     Aim("PyTorch", "f32, 16 Mi and more, out of place", 1.4, "torch",
         lambda c: (c.op, c.dtype) == ("forward", "f32") and c.n >= 16 * MI),
     Aim("Numba", "n ≤ 1024", 2, "numba", lambda c: c.n <= 1024),
     Aim("the best copy in C", "every size from 4 Ki, out of place", 0.95, BEST_COPY,
         lambda c: c.op == "forward" and c.n >= 4 * KI),
     Aim("itself on 1 thread", "all threads, 256 Ki and more", 1.6, "relu_ext_1_thread",
-        lambda c: c.n >= 256 * KI),
+        lambda c: c.n >= 256 * KI and c.op != "first"),
 )
 
 

@@ -18,6 +18,7 @@ class Operation:
     parameter: float | None = None  # the kernel's arguments: inputs, parameter, out, n
     new_output: bool = False
     in_place: bool = False
+    smallest_bytes: int = 0  # of the output: below, it shows nothing of its own
 
     @property
     def arrays_moved(self):
@@ -40,6 +41,15 @@ OPERATIONS = {
     "forward": Operation("forward, out=", "relu", ("x",)),
     "inplace": Operation("in place", "relu", ("out",), in_place=True),
     "allocating": Operation("forward, new array", "relu", ("x",), new_output=True),
+    "rebinding": Operation(
+        "forward, new array, the last one alive", "relu", ("x",), new_output=True,
+        smallest_bytes=16 * 2**20,
+    ),
+    # Smaller ones glibc would keep for NumPy.
+    "first": Operation(
+        "forward, new array, nothing cached", "relu", ("x",), new_output=True,
+        smallest_bytes=64 * 2**20,
+    ),
     "gradient": Operation("gradient, out=", "relu_grad", ("dy", "x")),
     "leaky": Operation("leaky_relu, out=", "leaky_relu", ("x",), parameter=0.01),
     "clipped": Operation("clipped_relu, out=", "clipped_relu", ("x",), parameter=6),

@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import roof
 from bench.cases import (
+    DTYPES,
     OPERATIONS,
     SMALLEST_COLD,
     Arrays,
@@ -93,7 +94,10 @@ class Runner:
                 continue
             for cache, t, op in itertools.product(caches, threads, ops):
                 case = Case(op, dtype, n, t, cache)
-                exists = OPERATIONS[op].find_kernel(dtype)
+                operation = OPERATIONS[op]
+                exists = operation.find_kernel(dtype)
+                if n * DTYPES[dtype].storage.itemsize < operation.smallest_bytes:
+                    continue
                 if exists and (cache == "warm" or self.differs_cold(case)):
                     yield case
 

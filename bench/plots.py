@@ -105,7 +105,8 @@ def draw_ratio(results, dtype, cache):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
         axes.yaxis.set_minor_locator(NullLocator())
 
-    cases = select(results, dtype, cache, lambda case: True)
+    # Those for few sizes only are for the tables.
+    cases = select(results, dtype, cache, lambda case: not OPERATIONS[case.op].smallest_bytes)
     title = "Time taken, as a multiple of relu_ext’s"
     return draw_grid(results, title, cases, panel, finish, "time / relu_ext’s time")
 

@@ -259,13 +259,26 @@ def test_tracemalloc():
         tracemalloc.stop()
 
 
-def test_handler_of_the_users_own(limit):
-    """Whoever sets one gets all arrays from it."""
-    run(
-        """
+# NumPy's PyDataMem_SetHandler, which is for C.
+SET_HANDLER = """
         import ctypes
         from numpy._core.multiarray import get_handler_name
         P, Z = ctypes.c_void_p, ctypes.c_size_t
+        python = ctypes.pythonapi
+        python.PyCapsule_GetPointer.restype = P
+        python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, P]
+        table = python.PyCapsule_GetPointer(np._core.multiarray._ARRAY_API, None)
+        address = ctypes.cast(table, ctypes.POINTER(P))[304]
+        set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(address)
+"""
+
+
+@linux_only
+def test_handler_of_the_users_own(limit):
+    """Whoever sets one gets all arrays from it."""
+    run(
+        SET_HANDLER
+        + """
         libc = ctypes.CDLL(None)
         for name, arguments in ("malloc", [Z]), ("calloc", [Z, Z]), ("realloc", [P, Z]):
             getattr(libc, name).restype, getattr(libc, name).argtypes = P, arguments
@@ -281,15 +294,9 @@ def test_handler_of_the_users_own(limit):
             _fields_ = [("name", ctypes.c_char * 127), ("version", ctypes.c_uint8), ("ctx", P)]
             _fields_ += [(f"f{k}", type(function)) for k, function in enumerate(functions)]
         handler = Handler(b"mine", 1, None, *functions)
-        python = ctypes.pythonapi
         python.PyCapsule_New.restype = ctypes.py_object
         python.PyCapsule_New.argtypes = [P, ctypes.c_char_p, P]
         capsule = python.PyCapsule_New(ctypes.addressof(handler), b"mem_handler", None)
-        python.PyCapsule_GetPointer.restype = P
-        python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, P]
-        table = python.PyCapsule_GetPointer(np._core.multiarray._ARRAY_API, None)
-        address = ctypes.cast(table, ctypes.POINTER(P))[304]  # PyDataMem_SetHandler
-        set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(address)
 
         x = np.ones(4 * MIB, np.float32)
         theirs = set_handler(capsule)
@@ -301,9 +308,7 @@ def test_handler_of_the_users_own(limit):
         relu(x)
         assert get_handler_name() == "default_allocator"
         assert get_output_cache().misses == (get_output_cache().limit > 0)
-        """
-        if sys.platform.startswith("linux")
-        else "",
+        """,
         RELU_EXT_OUTPUT_CACHE=str(limit),
     )
 
@@ -314,33 +319,33 @@ def test_numpys_handler_is_back():
     assert get_handler_name(np.empty(N, np.float32)) == "default_allocator"
 
 
+@once
 @linux_only
-def test_finalizers_that_run_in_between(limit):
-    """The garbage collector may run while NumPy's handler is changed, and make arrays too."""
+def test_arrays_of_others():
+    """A finalizer that runs while NumPy's handler is changed may make any kind of array."""
     run(
-        """
-        class Cyclic:
-            def __init__(self):
-                self.me = self
-            def __del__(self):
-                made = np.zeros(3 * MIB, np.int8), np.zeros(10, np.int8), np.ones(10, np.int8)
-                assert not made[0].any() and not made[1].any() and made[2].all()
-                made[0][...] = made[1][...] = -1
-                seen.append(np._core.multiarray.get_handler_name(made[0]))
-        seen, failed = [], []
-        sys.unraisablehook = failed.append
+        SET_HANDLER
+        + """
         x = np.ones(3 * MIB, np.int8)
-        gc.set_threshold(1)
-        for _ in range(300):
-            Cyclic()
-            y = relu(x)
-            assert y.all()
-            y[...] = -1
-            if "relu_ext" in seen and len(seen) > 20:
-                break
-        assert seen and not failed, failed
-        """,
-        RELU_EXT_OUTPUT_CACHE=str(limit),
+        y = relu(x)
+        # PyArrayObject_fields: ten words behind the object's head.
+        ours = ctypes.py_object.from_address(id(y) + object.__basicsize__ + 72).value
+        dirty = [relu(x) for _ in range(4)]
+        for other in dirty:
+            other[...] = -1
+        del other, dirty
+        theirs = set_handler(ours)
+        assert not np.zeros(3 * MIB, np.int8).any() and not np.zeros(100, np.int8).any()
+        empty = np.zeros((0, 5))
+        arrays = [np.full(1 << k, k, np.int8) for k in range(23)]
+        for k, array in enumerate(arrays):
+            array.resize(5 << k, refcheck=False)
+            assert (array[: 1 << k] == k).all() and not array[1 << k :].any()
+            array.resize(1 << k >> 1, refcheck=False)
+            assert (array == k).all()
+        assert {get_handler_name(array) for array in arrays} == {"relu_ext"}
+        set_handler(theirs)
+        """
     )
 
 
