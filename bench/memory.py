@@ -66,6 +66,9 @@ def draw(runs, calls):
         beyond = (samples[:, 0] - samples[:, 1]) / MIB
         colour = plots.STYLES[RUNS[label]][0]
         axes.plot(np.linspace(0, calls, len(beyond)), beyond, color=colour, label=label)
+    without = np.median((runs["without"][0] @ [1, -1, 0]) / MIB)
+    limit = runs["with the output cache"][1].limit / MIB
+    axes.axhline(without + limit, color="#8A8A8A", linestyle="--", label="without, and the limit")
     axes.set_ylim(0)
     axes.set_xlabel("calls")
     axes.set_ylabel("MiB")
@@ -75,7 +78,7 @@ def draw(runs, calls):
         "Resident memory beyond the results alive, over calls of relu(x), 1 KiB to 64 MiB",
         fontweight="bold", color=plots.TEXT_COLOUR,
     )
-    axes.legend(frameon=False, loc="lower right", ncols=2)
+    axes.legend(frameon=False, loc="lower right", ncols=3)
     facts = machine.describe_machine()
     footer = f"{facts['cpu']}, {facts['memory GiB']} GiB, {facts['system']}, NumPy {np.__version__}"
     figure.supxlabel(footer, x=0.01, ha="left", fontsize=8, color=plots.TEXT_COLOUR)

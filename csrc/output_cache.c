@@ -138,14 +138,15 @@ void relu_ext_set_output_cache(size_t bytes)
     unmap(excess, n);
 }
 
-struct relu_ext_output_cache relu_ext_get_output_cache(void)
+void relu_ext_get_output_cache(size_t *most, size_t *now, size_t *reused, size_t *new)
 {
     give_back_excess();
     pthread_mutex_lock(&lock);
-    const struct relu_ext_output_cache now = {
-        atomic_load(&limit), atomic_load(&held), hits, misses};
+    *most = atomic_load(&limit);
+    *now = atomic_load(&held);
+    *reused = hits;
+    *new = misses;
     pthread_mutex_unlock(&lock);
-    return now;
 }
 
 /*
@@ -360,9 +361,10 @@ void relu_ext_set_output_cache(size_t bytes)
     atomic_store(&limit, bytes);
 }
 
-struct relu_ext_output_cache relu_ext_get_output_cache(void)
+void relu_ext_get_output_cache(size_t *most, size_t *now, size_t *reused, size_t *new)
 {
-    return (struct relu_ext_output_cache){.limit = atomic_load(&limit)};
+    *most = atomic_load(&limit);
+    *now = *reused = *new = 0;
 }
 
 PyArrayObject *relu_ext_new_output(PyArrayObject *like, bool fortran, bool *fresh)

@@ -30,14 +30,10 @@ PyArrayObject *relu_ext_new_output(PyArrayObject *like, bool fortran, bool *fres
  */
 void relu_ext_set_output_cache(size_t limit);
 
-struct relu_ext_output_cache {
-    size_t limit;
-    size_t held;   /* bytes kept at the moment */
-    size_t hits;   /* large results in memory that had been kept */
-    size_t misses; /* large results in new memory */
-};
-
-/* In a forked child, of the child alone. */
-struct relu_ext_output_cache relu_ext_get_output_cache(void);
+/*
+ * Bytes kept at the most and at the moment; large results in memory that had been
+ * kept, and in new memory. In a forked child, of the child alone.
+ */
+void relu_ext_get_output_cache(size_t *limit, size_t *held, size_t *hits, size_t *misses);
 
 #endif

@@ -41,10 +41,7 @@ ffibuilder.cdef("""
     size_t relu_ext_get_parallel_bytes(void);
     void relu_ext_set_parallel_bytes(size_t bytes);
     void relu_ext_set_output_cache(size_t limit);
-    struct relu_ext_output_cache {
-        size_t limit, held, hits, misses;
-    };
-    struct relu_ext_output_cache relu_ext_get_output_cache(void);
+    void relu_ext_get_output_cache(size_t *limit, size_t *held, size_t *hits, size_t *misses);
 """)
 ffibuilder.set_source(
     "relu_ext._relu_ext",

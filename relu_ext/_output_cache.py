@@ -55,8 +55,9 @@ def get_output_cache():
     >>> relu_ext.get_output_cache()  # doctest: +SKIP
     OutputCache(limit=536870912, held=4194304, hits=8, misses=2)
     """
-    cache = lib.relu_ext_get_output_cache()
-    return OutputCache(cache.limit, cache.held, cache.hits, cache.misses)
+    figures = [ffi.new("size_t *") for _ in OutputCache._fields]
+    lib.relu_ext_get_output_cache(*figures)
+    return OutputCache(*(figure[0] for figure in figures))
 
 
 def set_output_cache(nbytes):

@@ -454,7 +454,7 @@ def test_fork_while_other_threads_allocate(limit):
             relu(x)
             while not stop.is_set():
                 for _ in range(100):
-                    relu_ext.lib.relu_ext_get_output_cache()
+                    relu_ext.lib.relu_ext_set_output_cache(get_output_cache().limit)
         threads = [threading.Thread(target=work, args=[np.ones(MIB, np.int8)]) for _ in range(3)]
         for thread in threads:
             thread.start()
