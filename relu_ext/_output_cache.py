@@ -110,7 +110,7 @@ def _memory(*where):
 
 def _parse(text):
     """Bytes of a text like ``256M``."""
-    if not (match := re.fullmatch("([0-9]+)([KMG]?)", text, re.IGNORECASE)):
+    if not (match := re.fullmatch("([0-9]{1,100})([KMG]?)", text, re.IGNORECASE)):
         raise ImportError(
             f"RELU_EXT_OUTPUT_CACHE={text!r} is not a number of bytes to keep for large "
             "results; valid are 0 (none), 1000000, 256M, 1G, ..."

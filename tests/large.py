@@ -65,7 +65,7 @@ def elements(n):
 
 
 def fresh(n):
-    """int8, into a new array, which is larger than the pool of results."""
+    """int8, into a new array, which is larger than the cache of results."""
     pattern = block("i8")
     x = np.empty(n, np.int8)
     fill(x, pattern)

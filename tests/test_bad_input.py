@@ -269,8 +269,8 @@ ENVIRONMENT = [
       for value in ("avx1024", "AVX2", "avx2 ", "0", "\udcff", "x" * 10_000)),
     *(("RELU_EXT_NUM_THREADS", value, ".* is not a number of threads; valid are 1, 2, 3, ...")
       for value in ("0", "-1", "two", "1.5", " ", "9" * 5000)),
-    *(("RELU_EXT_POOL_MIB", value, ".* is not a number of MiB to keep .*; valid are 0 .*, 1, 2, .*")
-      for value in ("-1", "many", "1.5", " ", "²", "0x10", "9" * 5000)),
+    *(("RELU_EXT_OUTPUT_CACHE", value, ".* is not a number of bytes .*; valid are 0 .*, 256M, .*")
+      for value in ("-1", "many", "1.5", " ", "²", "0x10", "1T", "9" * 5000)),
 ]
 
 
