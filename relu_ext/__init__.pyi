@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,31 @@ from relu_ext._relu_ext import lib as lib
 
 __all__ = [
     "_C_API",
+    "activity",
+    "add_relu",
     "available_isas",
+    "clipped_relu",
+    "clipped_relu_grad",
+    "dead_units",
     "ffi",
     "get_include",
     "get_num_threads",
+    "get_output_cache",
     "get_sources",
     "isa",
+    "leaky_relu",
+    "leaky_relu_grad",
     "lib",
     "num_threads",
+    "prelu",
+    "prelu_slope_grad",
     "relu",
     "relu_",
     "relu_grad",
     "relu_grad_",
     "set_num_threads",
+    "set_output_cache",
+    "sparsity",
 ]
 __version__: str
 _C_API: CapsuleType
@@ -45,14 +57,44 @@ _T = TypeVar("_T", bound=Buffer | _DLPack | _ArrayInterface | _ArrayUfunc)
 
 relu: np.ufunc
 relu_grad: np.ufunc
+leaky_relu: np.ufunc
+leaky_relu_grad: np.ufunc
+clipped_relu: np.ufunc
+clipped_relu_grad: np.ufunc
+add_relu: np.ufunc
 
 def relu_(x: _T) -> _T: ...
 def relu_grad_(dy: _T, x: npt.ArrayLike | _DLPack | _ArrayInterface | _ArrayUfunc) -> _T: ...
+def prelu(
+    x: npt.ArrayLike,
+    slope: npt.ArrayLike,
+    axis: SupportsIndex = 1,
+    out: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[Any]: ...
+def prelu_slope_grad(
+    dy: npt.ArrayLike, x: npt.ArrayLike, axis: SupportsIndex | None = 1
+) -> Any: ...
+def sparsity(y: npt.ArrayLike) -> float: ...
+def activity(
+    y: npt.ArrayLike, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = 0
+) -> Any: ...
+def dead_units(
+    y: npt.ArrayLike, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = 0
+) -> Any: ...
 def isa() -> str: ...
 def available_isas() -> tuple[str, ...]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 @contextmanager
 def num_threads(n: SupportsIndex) -> Iterator[None]: ...
+
+class OutputCache(NamedTuple):
+    limit: int
+    held: int
+    hits: int
+    misses: int
+
+def get_output_cache() -> OutputCache: ...
+def set_output_cache(nbytes: SupportsIndex) -> None: ...
 def get_include() -> str: ...
 def get_sources() -> list[str]: ...

@@ -11,7 +11,7 @@ import contextlib
 
 import numpy as np
 import reference
-from arrays import ALL_TYPES, FLOAT_TYPES, new
+from arrays import ALL_TYPES, UFUNCS, new
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
@@ -20,9 +20,9 @@ import relu_ext
 from relu_ext import lib, relu, relu_, relu_grad, relu_grad_
 
 SHAPES = st.one_of(
-    mutually_broadcastable_shapes(num_shapes=3, max_dims=4, min_side=0, max_side=5),
-    mutually_broadcastable_shapes(num_shapes=3, max_dims=1, max_side=1500),
-    mutually_broadcastable_shapes(num_shapes=3, min_dims=2, max_dims=2, max_side=40),
+    mutually_broadcastable_shapes(num_shapes=4, max_dims=4, min_side=0, max_side=5),
+    mutually_broadcastable_shapes(num_shapes=4, max_dims=1, max_side=1500),
+    mutually_broadcastable_shapes(num_shapes=4, min_dims=2, max_dims=2, max_side=40),
 )
 IN_PLACE = {relu: relu_, relu_grad: relu_grad_}
 
@@ -83,17 +83,16 @@ def memory_for(dtype, elements, odd, swapped, finite, rng):
 
 
 def loop_type(ufunc, dtypes, wanted):
-    """The type that NumPy computes in."""
+    """The type that NumPy computes in; None if there is none."""
     if wanted is not None:
         return np.dtype(wanted)
-    chars = ALL_TYPES if ufunc is relu else FLOAT_TYPES
-    if ufunc is relu or len({dtype.char for dtype in dtypes}) == 1 and dtypes[0].char in chars:
+    chars = [types[0] for types in ufunc.types]
+    if len({dtype.char for dtype in dtypes}) == 1 and dtypes[0].char in chars:
         return dtypes[0].newbyteorder("=")
-    return next(
-        np.dtype(char)
-        for char in chars
-        if all(np.can_cast(dtype, np.dtype(char), "safe") for dtype in dtypes)
-    )
+    for char in chars:
+        if all(np.can_cast(dtype, np.dtype(char), "safe") for dtype in dtypes):
+            return np.dtype(char)
+    return None
 
 
 def is_drawn(draw, one_in):
@@ -119,17 +118,19 @@ def inside(isa, stream_bytes, parallel_bytes):
 def calls(draw):
     """The operands, in their memory, and all else that makes up a call."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    ufunc = draw(st.sampled_from([relu, relu_grad]))
+    ufunc = draw(st.sampled_from(UFUNCS))
     plain = draw(st.booleans())  # what the shortcut takes, and what it all but takes
     shapes, shape = draw(SHAPES)
     shapes = [shape] * ufunc.nin if plain else shapes[: ufunc.nin]
-    chars = [draw(st.sampled_from(ALL_TYPES if ufunc is relu else FLOAT_TYPES))] * ufunc.nin
-    if not plain and ufunc is relu_grad and is_drawn(draw, 6):
-        chars = [draw(st.sampled_from(ALL_TYPES)) for _ in chars]
+    types = [types[0] for types in ufunc.types]
+    chars = [draw(st.sampled_from(types))] * ufunc.nin
+    if not plain and ufunc.nin > 1 and is_drawn(draw, 6):
+        mixed = [draw(st.sampled_from(ALL_TYPES)) for _ in chars]
+        if loop_type(ufunc, [np.dtype(char) for char in mixed], None):
+            chars = mixed
 
     keywords = {}
     if not plain:
-        types = ALL_TYPES if ufunc is relu else FLOAT_TYPES
         for name, values in {
             "dtype": types,
             "casting": ["no", "equiv", "safe", "same_kind", "unsafe"],
@@ -256,7 +257,7 @@ def test_anything(drawn):
         if mask is not True:
             keywords["out"] = None  # without it NumPy warns: what is not written has no value
         call = lambda: ufunc(*inputs, **keywords)
-    elif how == "in place" and out is inputs[0] and not keywords:
+    elif how == "in place" and out is inputs[0] and not keywords and ufunc in IN_PLACE:
         call = lambda: IN_PLACE[ufunc](*inputs)
     elif how == "keyword":
         call = lambda: ufunc(*inputs, out=out, **keywords)
@@ -287,8 +288,8 @@ def test_anything(drawn):
         return
     subclass = any(type(a) is Subclass for a in inputs) and keywords.get("subok", True)
     assert type(got) is (Subclass if subclass else np.ndarray)
-    like = np.equal(inputs[0], inputs[-1], order=keywords.get("order", "K"), where=mask, out=None)
-    strides = [(a, b * got.itemsize, n) for a, b, n in zip(got.strides, like.strides, shape)]
+    like = ufunc(*inputs, **{**keywords, "where": mask, "out": None})  # by NumPy's way
+    strides = zip(got.strides, like.strides, shape)
     assert got.size == 0 or all(a == b for a, b, n in strides if n > 1)
 
 
