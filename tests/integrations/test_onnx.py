@@ -24,8 +24,43 @@ class Relu(OpRun):
         return (relu_ext.relu(x),)
 
 
+class LeakyRelu(OpRun):
+    calls = 0
+
+    def _run(self, x, alpha=None):
+        LeakyRelu.calls += 1
+        return (relu_ext.leaky_relu(x, alpha),)
+
+
+class PRelu(OpRun):
+    calls = 0
+
+    def _run(self, x, slope):
+        PRelu.calls += 1
+        by_channel = slope.ndim == 1 and slope.shape != x.shape[-1:]  # in models of PyTorch's
+        return (relu_ext.prelu(x, slope) if by_channel else relu_ext.leaky_relu(x, slope),)
+
+
+class Clip(OpRun):
+    """Our floor is 0: where theirs is another, what is clipped is the distance to it."""
+
+    calls = 0
+
+    def _run(self, x, low=None, high=None, min=None, max=None):
+        Clip.calls += 1
+        low, high = (min, max) if (low, high) == (None, None) else (low, high)
+        if low is None:
+            return (x if high is None else high - relu_ext.relu(high - x),)
+        if high is None:
+            return (relu_ext.relu(x - low) + low,)
+        return (relu_ext.clipped_relu(x - low, high - low) + low,)
+
+
 # The operators, and tests that must be among those found for them.
 OPERATORS = [
+    (LeakyRelu, {"test_leakyrelu", "test_leakyrelu_example", "test_leakyrelu_default"}),
+    (PRelu, {"test_prelu_example", "test_prelu_broadcast"}),
+    (Clip, {"test_clip", "test_clip_splitbounds", "test_clip_min_greater_than_max"}),
     (
         Relu,
         {
@@ -73,6 +108,10 @@ def test_backend(operator, expected):
             assert operator.calls > calls
             assert len(got) == len(outputs) > 0
             for g, want in zip(got, map(np.asarray, outputs)):
-                assert (g.dtype, g.tobytes()) == (want.dtype, want.tobytes()), name
+                if operator is Clip:  # with the rounding of the distance
+                    np.testing.assert_allclose(g, want, rtol=1e-6, atol=1e-6, err_msg=name)
+                    assert g.dtype == want.dtype
+                else:
+                    assert (g.dtype, g.tobytes()) == (want.dtype, want.tobytes()), name
             tried.add(name)
     assert tried >= expected

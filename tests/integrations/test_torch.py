@@ -9,7 +9,17 @@ import pytest
 import reference
 from arrays import assert_same_bits, samples, specials
 
-from relu_ext import relu, relu_grad
+from relu_ext import (
+    add_relu,
+    clipped_relu,
+    clipped_relu_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    prelu,
+    prelu_slope_grad,
+    relu,
+    relu_grad,
+)
 
 torch = pytest.importorskip("torch")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -102,6 +112,78 @@ def test_gradient_agrees(name, theirs, ours):
         for got in (bits(by_autograd), bits(by_name)):
             assert np.array_equal(got[~is_nan], want[~is_nan])
             assert_nans_as_pytorch_has_them(got[is_nan], want[is_nan], name)
+
+
+# The family. PyTorch multiplies short floats by the slope as a float32, and adds in float32.
+
+
+def family_inputs(name):
+    """Two arrays without NaNs, whose bits PyTorch may change."""
+    raw = patterns(name)
+    finite = raw[~classes(raw, name)[1]]
+    return finite, np.random.default_rng(3).permutation(finite)
+
+
+def assert_agrees(got, want, name):
+    """But for what is zero of either sign, and for NaNs."""
+    zero, nan = want << 1 == 0, classes(want, name)[1]
+    assert np.array_equal(got << 1 == 0, zero) and np.array_equal(classes(got, name)[1], nan)
+    assert np.array_equal(got[~(zero | nan)], want[~(zero | nan)])
+
+
+@each_type
+@pytest.mark.parametrize("slope", [0.25, -0.5, 0.0])
+def test_leaky_relu_agrees(name, theirs, ours, slope):
+    """Slopes that every format has; 0.01 would be rounded to the short floats first here."""
+    x, dy = family_inputs(name)
+    got = torch.nn.functional.leaky_relu(tensor(x, theirs), slope)
+    want = leaky_relu(x.view(ours), ours(slope)).view(x.dtype)
+    assert_agrees(bits(got), want, name)
+    got = torch.ops.aten.leaky_relu_backward(tensor(dy, theirs), tensor(x, theirs), slope, False)
+    want = leaky_relu_grad(dy.view(ours), x.view(ours), ours(slope)).view(x.dtype)
+    assert_agrees(bits(got), want, name)
+
+
+def test_leaky_relu_agrees_with_a_usual_slope():
+    x, _ = family_inputs("f32")
+    got = torch.nn.functional.leaky_relu(tensor(x, torch.float32), 0.01)
+    assert_agrees(bits(got), leaky_relu(x.view(np.float32), 0.01).view(x.dtype), "f32")
+
+
+@each_type
+def test_prelu_agrees(name, theirs, ours):
+    x, dy = (a[: a.size // 64 * 64].reshape(-1, 8, 8).copy() for a in family_inputs(name))
+    slope = np.linspace(-0.5, 0.5, 8).astype(ours)
+    bits_of_slope = slope.view(x.dtype)
+    got = torch.nn.functional.prelu(tensor(x, theirs), tensor(bits_of_slope, theirs))
+    assert_agrees(bits(got), prelu(x.view(ours), slope).view(x.dtype), name)
+
+
+@each_type
+def test_clipped_relu_agrees(name, theirs, ours):
+    x, dy = family_inputs(name)
+    want = clipped_relu(x.view(ours), ours(6)).view(x.dtype)
+    assert_agrees(bits(torch.nn.functional.relu6(tensor(x, theirs))), want, name)
+    got = torch.ops.aten.hardtanh_backward(tensor(dy, theirs), tensor(x, theirs), 0, 6)
+    want = clipped_relu_grad(dy.view(ours), x.view(ours), ours(6)).view(x.dtype)
+    assert_agrees(bits(got), want, name)
+
+
+@each_type
+def test_add_relu_agrees(name, theirs, ours):
+    a, b = family_inputs(name)
+    got = torch.relu(tensor(a, theirs) + tensor(b, theirs))
+    assert_agrees(bits(got), add_relu(a.view(ours), b.view(ours)).view(a.dtype), name)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slope_gradient_agrees(axis, rng):
+    x, dy = (torch.from_numpy(rng.standard_normal((5, 6, 70))) for _ in range(2))
+    slope = torch.rand(x.shape[axis], dtype=torch.float64, requires_grad=True)
+    moved = [a.movedim(axis, 1) if axis else a.movedim(0, 1) for a in (x, dy)]
+    torch.nn.functional.prelu(moved[0], slope).backward(moved[1])
+    got = prelu_slope_grad(dy.numpy(), x.numpy(), axis)
+    np.testing.assert_allclose(got, slope.grad.numpy(), rtol=1e-12, atol=1e-12)
 
 
 # relu_ext.integrations.torch
