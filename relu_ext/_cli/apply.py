@@ -133,13 +133,9 @@ def choose_targets(inputs, output):
     targets = [os.path.join(output, os.path.basename(path)) for path in inputs]
     source_of = {}
     for path, target in zip(inputs, targets):
-        if source_of.setdefault(target, path) != path:
-            raise ValueError(f"{source_of[target]} and {path} would both become {target}")
-    source_of = {os.path.realpath(target): path for target, path in source_of.items()}
-    for path in inputs:
-        if source_of.get(os.path.realpath(path), path) != path:
-            other = source_of[os.path.realpath(path)]
-            raise ValueError(f"the result of {other} would overwrite {path}, which is an input")
+        other = source_of.setdefault(os.path.realpath(target), path)
+        if other != path:
+            raise ValueError(f"{other} and {path} would both become {target}")
     return targets
 
 
