@@ -215,12 +215,12 @@ def test_apply_keeps_modes_and_links(tmp_path):
         os.umask(umask)
     assert target.stat().st_mode & 0o777 == 0o640
 
-    target.chmod(0o604)
+    target.chmod(0o626)  # more than the umask would allow
     link.symlink_to(target.name)
     target.write_bytes(b"")
     assert run("apply", source, link).returncode == 0
     assert link.is_symlink()
-    assert target.stat().st_mode & 0o777 == 0o604
+    assert target.stat().st_mode & 0o777 == 0o626
     assert np.load(target).tolist() == [0.0, 2.0]
 
 
@@ -447,6 +447,19 @@ def test_apply_refuses_wrong_lengths(change, piped, tmp_path):
     assert_refused(done)
     assert target.read_bytes() == b"from before"
     assert sorted(tmp_path.iterdir()) == [source, target]
+
+
+def test_apply_in_place_refuses_before_it_writes(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, -np.ones(LONG, np.float32))
+    content = path.read_bytes()
+    for wrong in (content[:-1], content + b"\0"):
+        path.write_bytes(wrong)
+        assert_refused(done := run("apply", "--in-place", path))
+        assert str(path) in done.stderr
+        assert path.read_bytes() == wrong
+    assert_refused(run("apply", "--in-place", os.devnull))
+    assert_refused(run("apply", "--in-place", "-", stdin=subprocess.DEVNULL))
 
 
 def test_apply_into_a_directory(rng, tmp_path):
@@ -791,6 +804,7 @@ def test_plot_opens_a_window(tmp_path):
         ["plot", "--range", "nan", "1"],
         ["plot", "-o", "relu.txt"],
         ["apply", "--dtype", "float33", "in.bin", "out.bin"],
+        ["apply", "--dtype", "S", "in.bin", "out.bin"],
         ["apply", "--in-place", "--gradient", "dy.npy", "x.npy"],
         ["apply", "--gradient", "dy.npy", "x.npy", "y.npy", "./"],
         ["apply", "--gradient", "-", "-", "dx.npy"],

@@ -1,4 +1,4 @@
-"""The network of bench/training.py: its gradients are those of its loss, and its figures come out."""
+"""The network of bench/training.py: its gradients are its loss's, and its figures come out."""
 
 import sys
 from pathlib import Path

@@ -85,7 +85,10 @@ def dtype(name):
     except ImportError:
         ml_dtypes = None
     try:
-        return np.dtype(getattr(ml_dtypes, name, name))
+        found = np.dtype(getattr(ml_dtypes, name, name))
+        if not found.itemsize:
+            raise ValueError(f"{found} has no length")
+        return found
     except (TypeError, ValueError, SyntaxError):
         problem = f"{name!r} is no dtype of NumPy's or, if that is installed, ml_dtypes'"
         raise argparse.ArgumentTypeError(problem) from None
@@ -113,7 +116,9 @@ def run(parser, args):
             try:
                 apply(path, target, args, bar)
             except KeyboardInterrupt:
-                state = "done in part; run it again" if args.in_place else "as it was"
+                state = "as it was" if is_replaceable(target) else "incomplete"
+                if args.in_place:
+                    state = "done in part; run it again"
                 print(f"relu-ext: interrupted; {target} is {state}", file=sys.stderr)
                 raise
     return 0
@@ -143,7 +148,7 @@ def check(inputs, args):
     """Raise before anything is done what would be raised in the middle; returns all bytes."""
     total = 0
     for path in inputs:
-        if os.path.exists(path) and not os.path.isfile(path) or path == "-":
+        if not is_replaceable(path):
             what = "to be overwritten in place" if args.in_place else "to be one of several"
             raise ValueError(f"{path} is not an ordinary file, {what}")
         with Source(path, args.dtype) as source:
@@ -240,7 +245,7 @@ class Source:
     def __init__(self, path, dtype):
         standard = path == "-"
         self.name = "the standard input" if standard else path
-        self.file = open(sys.stdin.fileno() if standard else path, "rb", closefd=not standard)
+        self.file = open(0 if standard else path, "rb", closefd=not standard)
         try:
             self._read_header(dtype)
         except BaseException:
@@ -373,11 +378,16 @@ def naming(path, instead_of=None):
         raise
 
 
+def is_replaceable(path):
+    """A file or nothing yet, and no pipe or device."""
+    return path != "-" and (os.path.isfile(path) or not os.path.exists(path))
+
+
 @contextlib.contextmanager
 def replacing(target, size):
     """A file to write that takes the place of `target` when all is written, and not before."""
     if target == "-":
-        with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as file:
+        with open(1, "wb", buffering=0, closefd=False) as file:
             with naming("the standard output"):
                 yield file
         return
@@ -385,7 +395,7 @@ def replacing(target, size):
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no directory {folder}, to write {target} into")
-    if os.path.exists(path) and not os.path.isfile(path):
+    if not is_replaceable(path):
         with open(path, "wb", buffering=0) as file, naming(target):
             yield file  # a device or a pipe: nothing to preserve
         return
@@ -443,7 +453,7 @@ def interruptible():
 
 def progress(total):
     """A bar for a terminal, of what takes longer than a second; None elsewhere."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         with contextlib.suppress(ImportError):
             from tqdm import tqdm
 
