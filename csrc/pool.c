@@ -69,11 +69,6 @@ static void make_room(size_t more)
     }
 }
 
-size_t relu_ext_get_pool_bytes(void)
-{
-    return atomic_load(&pool_bytes);
-}
-
 void relu_ext_set_pool_bytes(size_t bytes)
 {
     atomic_store(&pool_bytes, bytes);
@@ -209,11 +204,6 @@ PyArrayObject *relu_ext_pool_array(PyArrayObject *like, bool fortran, bool *fres
 #else
 
 int relu_ext_pool_init(void)
-{
-    return 0;
-}
-
-size_t relu_ext_get_pool_bytes(void)
 {
     return 0;
 }

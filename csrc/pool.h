@@ -25,8 +25,7 @@ int relu_ext_pool_init(void);
  */
 PyArrayObject *relu_ext_pool_array(PyArrayObject *like, bool fortran, bool *fresh);
 
-/* The most that the pool keeps, in bytes; with 0 it keeps nothing. Always 0 where there is none. */
-size_t relu_ext_get_pool_bytes(void);
+/* The most that the pool keeps, in bytes; with 0 it keeps nothing. */
 void relu_ext_set_pool_bytes(size_t bytes);
 
 #endif

@@ -40,7 +40,6 @@ ffibuilder.cdef("""
     void relu_ext_set_num_threads(int n);
     size_t relu_ext_get_parallel_bytes(void);
     void relu_ext_set_parallel_bytes(size_t bytes);
-    size_t relu_ext_get_pool_bytes(void);
     void relu_ext_set_pool_bytes(size_t bytes);
 """)
 ffibuilder.set_source(
