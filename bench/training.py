@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from relu_ext import dead_units, sparsity
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from bench.health import dead_units, sparsity
 from bench.network import ACTIVATIONS, Network
 from bench.plots import TEXT_COLOUR, plt, save
 

@@ -688,15 +688,14 @@ def test_info():
     for word in (relu_ext.__version__, np.__version__, relu_ext.isa(), "MiB"):
         assert word in done.stdout
 
-    environment = os.environ | {"RELU_EXT_NUM_THREADS": "1", "RELU_EXT_POOL_MIB": "40"}
+    environment = os.environ | {"RELU_EXT_NUM_THREADS": "1", "RELU_EXT_OUTPUT_CACHE": "40M"}
     environment.pop("OMP_NUM_THREADS", None)
     done = run("info", "--json", env=environment)
     found = json.loads(done.stdout)
     assert found["threads"]["asked for"] == found["threads"]["in effect"] == 1
-    assert found["environment"]["RELU_EXT_POOL_MIB"] == "40"
+    assert found["environment"]["RELU_EXT_OUTPUT_CACHE"] == "40M"
     assert "OMP_NUM_THREADS" not in found["environment"]
-    if sys.platform.startswith("linux"):
-        assert found["thresholds"]["pool keeps up to"] == "40 MiB"
+    assert found["thresholds"]["output cache up to"] == "40 MiB"
 
 
 def without(module):

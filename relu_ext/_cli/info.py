@@ -71,7 +71,7 @@ def describe():
         "thresholds": {
             "threads from": format_bytes(lib.relu_ext_get_parallel_bytes()),
             "past the caches from": format_bytes(lib.relu_ext_get_stream_bytes()),
-            "pool keeps up to": format_bytes(lib.relu_ext_get_pool_bytes()),
+            "output cache up to": format_bytes(relu_ext.get_output_cache().limit),
             "shortcut for calls": "on" if lib.relu_ext_fast_calls() else "off",
         },
         "environment": environment,
