@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import relu_ext
+from relu_ext._cli import info
 
 from bench import roof
 
@@ -16,17 +17,17 @@ _USUAL_CACHE_BYTES = 32 * 2**20
 def describe_machine():
     """A dict without anything that tells whose machine it is."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": info.cpu_model(),
         "architecture": platform.machine(),
         "cpus usable": len(os.sched_getaffinity(0)),
-        "caches": _caches(),
+        "caches": {name: info.format_bytes(size) for name, size in info.cache_sizes()},
         "memory GiB": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
-        "virtual machine": "hypervisor" in _cpuinfo().get("flags", "").split(),
+        "virtual machine": "hypervisor" in info.cpuinfo().get("flags", "").split(),
         "system": f"{platform.system()} {platform.release()}",
         "transparent huge pages": _chosen(
-            _read(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
+            info.read(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
         ),
-        "frequency governor": _read(_CPU / "cpufreq/scaling_governor"),
+        "frequency governor": info.read(_CPU / "cpufreq/scaling_governor"),
     }
 
 
@@ -44,41 +45,9 @@ def describe_versions(contenders):
 
 def last_level_cache_bytes():
     """Size of the largest cache, as the system tells it; a usual one if it does not."""
-    return max((size for _, size in _cache_sizes()), default=_USUAL_CACHE_BYTES)
-
-
-def _caches():
-    return {
-        name: f"{size / 2**20:g} MiB" if size >= 2**20 else f"{size // 2**10} KiB"
-        for name, size in _cache_sizes()
-    }
-
-
-def _cache_sizes():
-    for index in sorted(_CPU.glob("cache/index*")):
-        level, kind, size = (_read(index / name) for name in ("level", "type", "size"))
-        if kind != "Instruction" and size and size.endswith("K"):
-            yield f"L{level}", int(size[:-1]) * 2**10
-
-
-def _cpu_model():
-    return _cpuinfo().get("model name") or platform.processor() or "unknown"
-
-
-def _cpuinfo():
-    """What /proc/cpuinfo says of the first CPU."""
-    lines = (_read(Path("/proc/cpuinfo")) or "").split("\n\n")[0].splitlines()
-    facts = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in facts}
+    return max((size for _, size in info.cache_sizes()), default=_USUAL_CACHE_BYTES)
 
 
 def _chosen(text):
     """``"always [madvise] never"`` as ``"madvise"``."""
     return text[text.find("[") + 1 : text.find("]")] if text else None
-
-
-def _read(path):
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

@@ -1,11 +1,18 @@
 """The command relu-ext, and what one sees who has not built the package."""
 
+import contextlib
 import io
+import json
 import os
+import re
 import shutil
+import signal
 import site
+import struct
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +21,7 @@ import reference
 from arrays import assert_same_bits, new
 
 import relu_ext
+from relu_ext._cli import apply, plot
 
 
 def run(*arguments, **options):
@@ -207,12 +215,12 @@ def test_apply_keeps_modes_and_links(tmp_path):
         os.umask(umask)
     assert target.stat().st_mode & 0o777 == 0o640
 
-    target.chmod(0o604)
+    target.chmod(0o626)  # more than the umask would allow
     link.symlink_to(target.name)
     target.write_bytes(b"")
     assert run("apply", source, link).returncode == 0
     assert link.is_symlink()
-    assert target.stat().st_mode & 0o777 == 0o604
+    assert target.stat().st_mode & 0o777 == 0o626
     assert np.load(target).tolist() == [0.0, 2.0]
 
 
@@ -239,3 +247,579 @@ def test_apply_damaged_header(header, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert not target.exists()
+
+
+def save(path, x, version=None):
+    with open(path, "wb") as file:
+        np.lib.format.write_array(file, x, version)
+
+
+# Several blocks of apply's, and a rest.
+LONG = 3 * 2**20 // 4 + 12345
+
+
+@pytest.mark.parametrize("dtype", ["f", "b", ">f4", "g"])
+def test_apply_many_blocks(dtype, rng, tmp_path):
+    x = np.resize(new(dtype, 4099, rng), LONG)
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, x)
+    assert run("apply", source, target).returncode == 0
+    assert_same_bits(np.load(target), reference.relu(x))
+    assert target.stat().st_size == source.stat().st_size
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_apply_header_versions(version, tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    save(source, np.array([-1.0, 2.0]), version)
+    assert run("apply", source, target).returncode == 0
+    assert np.load(target).tolist() == [0.0, 2.0]
+    # The header is the same, byte for byte, be it laid out as NumPy would do or not.
+    assert target.read_bytes()[:-16] == source.read_bytes()[:-16]
+
+
+@pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS.keys())
+def test_apply_in_place(make, rng, tmp_path):
+    x = make(rng)
+    path = tmp_path / "x.npy"
+    np.save(path, x)
+    inode = path.stat().st_ino
+    done = run("apply", "--in-place", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same_bits(np.load(path), reference.relu(x))
+    assert path.stat().st_ino == inode
+
+
+def test_apply_in_place_to_several(rng, tmp_path):
+    arrays = {tmp_path / f"{n}.npy": new("f", n, rng) for n in (1, LONG)}
+    for path, x in arrays.items():
+        np.save(path, x)
+    assert run("apply", "--in-place", *arrays).returncode == 0
+    for path, x in arrays.items():
+        assert_same_bits(np.load(path), reference.relu(x))
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d", "g", ">f8"])
+def test_apply_gradient(dtype, rng, tmp_path):
+    x, dy = (np.resize(new(dtype, 4099, rng), LONG) for _ in range(2))
+    paths = [tmp_path / f"{name}.npy" for name in ("dy", "x", "dx")]
+    np.save(paths[0], dy)
+    np.save(paths[1], x)
+    done = run("apply", "--gradient", *paths)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same_bits(np.load(paths[2]), reference.relu_grad(dy, x))
+    # The result may take the place of either.
+    assert run("apply", "--gradient", *paths[:2], paths[0]).returncode == 0
+    assert paths[0].read_bytes() == paths[2].read_bytes()
+
+
+def test_apply_gradient_in_fortran_order(rng, tmp_path):
+    x, dy = (np.asfortranarray(new("f", (31, 17), rng)) for _ in range(2))
+    paths = [tmp_path / f"{name}.npy" for name in ("dy", "x", "dx")]
+    np.save(paths[0], dy)
+    np.save(paths[1], x)
+    assert run("apply", "--gradient", *paths).returncode == 0
+    assert_same_bits(np.load(paths[2]), reference.relu_grad(dy, x))
+    np.save(paths[1], np.ascontiguousarray(x))
+    assert_refused(done := run("apply", "--gradient", *paths))
+    assert "Fortran order" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "dy, x",
+    [
+        (np.ones(3), np.ones(4)),
+        (np.ones((2, 3)), np.ones((3, 2))),
+        (np.ones(3), np.ones(3, np.float32)),
+        (np.ones(3, np.int8), np.ones(3, np.int8)),
+    ],
+    ids=["lengths", "shapes", "dtypes", "integers"],
+)
+def test_apply_gradient_refuses(dy, x, tmp_path):
+    paths = [tmp_path / f"{name}.npy" for name in ("dy", "x", "dx")]
+    np.save(paths[0], dy)
+    np.save(paths[1], x)
+    assert_refused(done := run("apply", "--gradient", *paths))
+    assert str(paths[0]) in done.stderr
+    assert not paths[2].exists()
+
+
+@pytest.mark.parametrize("dtype", ["float32", ">f4", "int8", "float64"])
+def test_apply_raw(dtype, rng, tmp_path):
+    x = new(dtype, LONG, rng)
+    source, target = tmp_path / "in.bin", tmp_path / "out.bin"
+    x.tofile(source)
+    done = run("apply", "--dtype", dtype, source, target)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same_bits(np.fromfile(target, dtype), reference.relu(x))
+    assert run("apply", "--dtype", dtype, "--in-place", source).returncode == 0
+    assert source.read_bytes() == target.read_bytes()
+
+
+def test_apply_raw_gradient(rng, tmp_path):
+    x, dy = new("f", LONG, rng), new("f", LONG, rng)
+    paths = [tmp_path / f"{name}.bin" for name in ("dy", "x", "dx")]
+    dy.tofile(paths[0])
+    x.tofile(paths[1])
+    assert run("apply", "--dtype", "float32", "--gradient", *paths).returncode == 0
+    assert_same_bits(np.fromfile(paths[2], "f"), reference.relu_grad(dy, x))
+    x[1:].tofile(paths[1])
+    before = paths[2].read_bytes()
+    assert_refused(done := run("apply", "--dtype", "float32", "--gradient", *paths))
+    assert "differ in length" in done.stderr
+    assert paths[2].read_bytes() == before
+
+
+def test_apply_bfloat16(rng, tmp_path):
+    """Raw, and in a .npy file, of which NumPy says only that it has 2 bytes an element."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    bits = new(np.uint16, 1001, rng)
+    want = reference.relu(bits, "bf16")
+    raw, npy, target = (tmp_path / name for name in ("x.bin", "x.npy", "out"))
+    bits.tofile(raw)
+    assert run("apply", "--dtype", "bfloat16", raw, target).returncode == 0
+    assert_same_bits(np.fromfile(target, np.uint16), want)
+    np.save(npy, bits.view(ml_dtypes.bfloat16))
+    assert_refused(done := run("apply", npy, target))
+    assert "--dtype" in done.stderr
+    assert run("apply", "--dtype", "bfloat16", npy, target).returncode == 0
+    assert_same_bits(np.load(target).view(np.uint16), want)
+
+
+def test_apply_dtype_is_not_the_files(tmp_path):
+    np.save(tmp_path / "in.npy", np.ones(3))
+    assert_refused(run("apply", "--dtype", "float32", tmp_path / "in.npy", tmp_path / "out.npy"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.npy"]
+
+
+def test_apply_pipes(rng, tmp_path):
+    x = np.resize(new("f", 4099, rng), LONG)
+    np.save(tmp_path / "in.npy", x)
+    content = (tmp_path / "in.npy").read_bytes()
+    command = [sys.executable, "-m", "relu_ext", "apply"]
+    done = subprocess.run([*command, "-", "-"], input=content, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert_same_bits(np.load(io.BytesIO(done.stdout)), reference.relu(x))
+
+    command += ["--dtype", "float32", "-", "-"]
+    done = subprocess.run(command, input=x.tobytes(), capture_output=True)
+    assert done.stdout == reference.relu(x).tobytes()
+
+    # A file as standard input, from where it is read on.
+    with open(tmp_path / "in.npy", "rb") as file:
+        file.seek(len(content) - x.nbytes)
+        done = subprocess.run(command, stdin=file, capture_output=True)
+    assert done.stdout == reference.relu(x).tobytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, content",
+    [
+        ([], b""),
+        ([], b"\x93NUMPY\x09\x00"),
+        ([], b"\x93NUMPY\x02\x00\xff\xff\xff\xff"),
+        (["--dtype", "float32"], b"12345"),
+    ],
+    ids=["nothing", "version", "long header", "odd length"],
+)
+def test_apply_refuses_standard_input(arguments, content, tmp_path):
+    command = [sys.executable, "-m", "relu_ext", "apply", *arguments, "-", tmp_path / "out"]
+    done = subprocess.run(command, input=content, capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"relu-ext: the standard input ")
+    assert done.stderr.count(b"\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_apply_refuses_wrong_lengths(change, piped, tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.ones(LONG, np.float32))
+    source.write_bytes(change(source.read_bytes()))
+    target.write_bytes(b"from before")
+    with open(source, "rb") as file:
+        cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) if piped else None
+        done = run("apply", "-" if piped else source, target, stdin=cat and cat.stdout)
+        if cat:
+            cat.stdout.close()
+            cat.wait()
+    assert_refused(done)
+    assert target.read_bytes() == b"from before"
+    assert sorted(tmp_path.iterdir()) == [source, target]
+
+
+def test_apply_in_place_refuses_before_it_writes(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, -np.ones(LONG, np.float32))
+    content = path.read_bytes()
+    for wrong in (content[:-1], content + b"\0"):
+        path.write_bytes(wrong)
+        assert_refused(done := run("apply", "--in-place", path))
+        assert str(path) in done.stderr
+        assert path.read_bytes() == wrong
+    assert_refused(run("apply", "--in-place", os.devnull))
+    assert_refused(run("apply", "--in-place", "-", stdin=subprocess.DEVNULL))
+
+
+def test_apply_into_a_directory(rng, tmp_path):
+    arrays = {name: new("f", 1001, rng) for name in ("a.npy", "b.npy")}
+    for name, x in arrays.items():
+        np.save(tmp_path / name, x)
+    (tmp_path / "results").mkdir()
+    inputs = [tmp_path / name for name in arrays]
+    assert run("apply", *inputs, tmp_path / "results").returncode == 0
+    for name, x in arrays.items():
+        assert_same_bits(np.load(tmp_path / "results" / name), reference.relu(x))
+    # One alone as well, if the slash says so; and onto itself.
+    assert run("apply", inputs[0], f"{tmp_path}/").returncode == 0
+    assert_same_bits(np.load(inputs[0]), reference.relu(arrays["a.npy"]))
+
+
+def test_apply_refuses_several(tmp_path):
+    """Whatever is wrong with one, nothing is done with any."""
+    for folder in ("a", "b", "results"):
+        (tmp_path / folder).mkdir()
+    a, b, bad = tmp_path / "a" / "x.npy", tmp_path / "b" / "x.npy", tmp_path / "bad.npy"
+    np.save(a, -np.ones(3))
+    np.save(b, -np.ones(4))
+    cut_short(bad)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
+    for arguments, problem in [
+        ([a, bad, tmp_path / "results"], "bad.npy"),
+        ([a, tmp_path / "a", tmp_path / "results"], "not an ordinary file"),
+        ([a, b, tmp_path / "results"], "both become"),
+        ([a, b, bad], "not a directory"),
+        ([a, tmp_path / "missing.npy", tmp_path / "results"], "missing.npy"),
+        ([a, "-", tmp_path / "results"], "standard input"),
+        (["--in-place", a, bad], "bad.npy"),
+    ]:
+        assert_refused(done := run("apply", *arguments))
+        assert problem in done.stderr
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*.npy")} == files
+    (tmp_path / "a" / "z.npy").symlink_to("x.npy")
+    assert_refused(done := run("apply", a, tmp_path / "a" / "z.npy", tmp_path / "a"))
+    assert "both become" in done.stderr
+
+
+def test_apply_says_which_file_is_full(tmp_path):
+    resource = pytest.importorskip("resource")
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.ones(LONG, np.float32))
+    limit = 2**20
+    done = run(
+        "apply", source, target,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert_refused(done)
+    assert str(target) in done.stderr
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def wait(process, condition):
+    """Until it holds, while the process runs."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="no such signals there")
+
+
+@needs_signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("before", [None, b"from before"])
+def test_apply_interrupted(number, before, tmp_path):
+    target = tmp_path / "out.npy"
+    if before:
+        target.write_bytes(before)
+    with subprocess.Popen(
+        [sys.executable, "-m", "relu_ext", "apply", "-", target],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:
+        np.lib.format.write_array_header_1_0(
+            process.stdin, {"descr": "<f4", "fortran_order": False, "shape": (2**24,)}
+        )
+        process.stdin.write(bytes(3 * 2**20))
+        process.stdin.flush()
+        # The input stalls, and something lies beside the target.
+        wait(process, lambda: any(path != target for path in tmp_path.iterdir()))
+        process.send_signal(number)
+        _, message = process.communicate()
+    assert process.returncode == -number
+    assert message.decode() == f"relu-ext: interrupted; {target} is as it was\n"
+    assert list(tmp_path.iterdir()) == ([target] if before else [])
+    assert not before or target.read_bytes() == before
+
+
+@needs_signals
+def test_apply_ignores_what_it_was_told_to(tmp_path):
+    """As nohup does with SIGHUP."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "relu_ext", "apply", "--dtype", "int8", "-", tmp_path / "out"],
+        stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as process:
+        process.stdin.write(b"\xff")
+        process.stdin.flush()
+        wait(process, lambda: any(tmp_path.iterdir()))
+        process.send_signal(signal.SIGHUP)
+        process.communicate(b"\x01")
+    assert process.returncode == 0
+    assert (tmp_path / "out").read_bytes() == b"\x00\x01"
+
+
+@needs_signals
+def test_apply_in_place_interrupted(tmp_path, monkeypatch):
+    """Every element is done or not, and running it again finishes."""
+    path = tmp_path / "x.npy"
+    x = np.resize(np.array([-1.0, 2.0], np.float32), LONG)
+    np.save(path, x)
+    write = apply.write
+
+    def interrupted(file, data):
+        write(file, data)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(apply, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        apply.run(None, types.SimpleNamespace(
+            files=[str(path)], in_place=True, gradient=None, dtype=None
+        ))
+    monkeypatch.undo()
+    found = np.load(path)
+    block = apply.BLOCK_BYTES // 4
+    assert_same_bits(found[:block], reference.relu(x[:block]))
+    assert_same_bits(found[block:], x[block:])
+    assert run("apply", "--in-place", path).returncode == 0
+    assert_same_bits(np.load(path), reference.relu(x))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell")
+def test_apply_needs_little_memory(tmp_path):
+    """A large file, all holes but for its end."""
+    source = tmp_path / "in.npy"
+    n = 2**29 + 2**20
+    end = np.array([-1, 2, 127, -128], np.int8)
+    with open(source, "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|i1", "fortran_order": False, "shape": (n,)}
+        )
+        start = file.tell()
+        file.seek(n - len(end), io.SEEK_CUR)
+        file.write(end.tobytes())
+    code = (
+        "import sys; from relu_ext.__main__ import main; assert main(sys.argv[1:]) == 0; "
+        "sys.stderr.write(open('/proc/self/status').read())"
+    )
+    # The result goes through a pipe, not to make as much on the disk.
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "apply", source, "-"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False, bufsize=0,
+    ) as process:
+        count, last, buffer = 0, b"", bytearray(2**20)
+        while got := process.stdout.readinto(buffer):
+            count += got
+            last = (last + buffer[max(0, got - 8) : got])[-8:]
+        status = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert count == start + n
+    assert last == bytes([0, 0, 0, 0, 0, 2, 127, 0])
+    (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
+    assert int(peak) < 150 * 1024
+
+
+def run_on_terminal(*arguments, **options):
+    """What the command writes to its standard error, when that is a terminal."""
+    pty, fcntl, termios = (
+        pytest.importorskip(name, reason="no such terminals here")
+        for name in ("pty", "fcntl", "termios")
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "relu_ext", *map(str, arguments)], stderr=theirs, **options
+    ) as process:
+        os.close(theirs)
+        yield process
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            while data := os.read(ours, 4096):
+                shown += data
+    os.close(ours)
+    assert process.returncode == 0
+    yield shown.decode()
+
+
+def test_apply_shows_a_bar_when_it_takes_long(tmp_path):
+    pytest.importorskip("tqdm")
+    x = -np.ones(LONG, np.float32)
+    steps = run_on_terminal("apply", "-", tmp_path / "out.npy", stdin=subprocess.PIPE)
+    process = next(steps)
+    np.lib.format.write_array_header_1_0(
+        process.stdin, np.lib.format.header_data_from_array_1_0(x)
+    )
+    data = x.tobytes()
+    process.stdin.write(data[: len(data) // 2])
+    process.stdin.flush()
+    wait(process, lambda: any(tmp_path.iterdir()))
+    time.sleep(1.2)
+    process.stdin.write(data[len(data) // 2 :])
+    process.stdin.close()
+    shown = next(steps)
+    assert "100%" in shown and "B/s" in shown
+
+
+def test_apply_shows_nothing_elsewhere(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "relu_ext", "apply", "--dtype", "f4", "-", tmp_path / "out"],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:
+        process.stdin.write(bytes(2**21))
+        process.stdin.flush()
+        time.sleep(1.2)
+        _, shown = process.communicate(bytes(2**21))
+    assert (process.returncode, shown) == (0, b"")
+
+
+def test_info():
+    done = run("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in (relu_ext.__version__, np.__version__, relu_ext.isa(), "MiB"):
+        assert word in done.stdout
+
+    environment = os.environ | {"RELU_EXT_NUM_THREADS": "1", "RELU_EXT_OUTPUT_CACHE": "40M"}
+    environment.pop("OMP_NUM_THREADS", None)
+    done = run("info", "--json", env=environment)
+    found = json.loads(done.stdout)
+    assert found["threads"]["asked for"] == found["threads"]["in effect"] == 1
+    assert found["environment"]["RELU_EXT_OUTPUT_CACHE"] == "40M"
+    assert "OMP_NUM_THREADS" not in found["environment"]
+    assert found["thresholds"]["output cache up to"] == "40 MiB"
+
+
+def without(module):
+    """Code that runs the command as if the module were not installed."""
+    return (
+        f"import sys; sys.modules[{module!r}] = None; from relu_ext.__main__ import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+
+
+def test_apply_without_tqdm(tmp_path):
+    np.save(tmp_path / "x.npy", -np.ones(3))
+    command = [sys.executable, "-c", without("tqdm"), "apply", "--in-place", tmp_path / "x.npy"]
+    assert subprocess.run(command).returncode == 0
+    assert not np.load(tmp_path / "x.npy").any()
+
+
+def test_plot_without_matplotlib(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", without("matplotlib"), "plot", "-o", tmp_path / "relu.png"],
+        capture_output=True, text=True,
+    )
+    assert_refused(done)
+    assert "pip install matplotlib" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def no_display(tmp_path, **variables):
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
+    rest = {name: value for name, value in os.environ.items() if name not in names}
+    return rest | {"MPLCONFIGDIR": str(tmp_path / "matplotlib")} | variables
+
+
+@pytest.mark.parametrize("options", [[], ["--range", "-1", "0.5"], ["--range", "2", "3"]])
+def test_plot(options, tmp_path):
+    pytest.importorskip("matplotlib")
+    Image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "relu.png"
+    done = run("plot", "--family", *options, "-o", path, env=no_display(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(path) as image:
+        assert image.size == (1200, 900)
+        colours = image.convert("RGB").getcolors(maxcolors=2**24)
+    assert any(count > 1000 and colour == (0xD5, 0x5E, 0x00) for count, colour in colours)
+
+
+def test_plot_draws_the_derivative_at_0():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    plot.draw(figure, -5, 10, plot.family(False))
+    _, derivative = figure.axes
+    line, *dots = [line for line in derivative.lines if line.get_color() == "#D55E00" or
+                   line.get_marker() == "o"]
+    faces = {
+        (float(dot.get_xdata()[0]), float(dot.get_ydata()[0])): dot.get_markerfacecolor()
+        for dot in dots
+    }
+    assert faces == {(0.0, 0.0): "#D55E00", (0.0, 1.0): "white"}
+    x, y = line.get_data()
+    drawn = ~np.isnan(x)
+    assert_same_bits(y[drawn], reference.relu_grad(np.ones(drawn.sum()), x[drawn]))
+    assert drawn.sum() == len(x) - 1  # a gap, and no upright line
+
+
+def test_plot_svg_is_the_same_every_time(tmp_path):
+    pytest.importorskip("matplotlib")
+    for name in ("a.svg", "b.svg"):
+        assert run("plot", "-o", tmp_path / name, env=no_display(tmp_path)).returncode == 0
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a display")
+def test_plot_without_a_display(tmp_path):
+    pytest.importorskip("matplotlib")
+    environment = no_display(tmp_path)
+    done = run("plot", cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (0, "relu.png\n")
+    assert (tmp_path / "relu.png").exists()
+    assert_refused(run("plot", "--show", "-o", "other.png", cwd=tmp_path, env=environment))
+    assert not (tmp_path / "other.png").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a display")
+def test_plot_opens_a_window(tmp_path):
+    """By a backend that has windows in name only."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "windows.py").write_text(
+        "from matplotlib.backends.backend_agg import FigureCanvasAgg\n"
+        "class FigureCanvas(FigureCanvasAgg):\n"
+        "    required_interactive_framework = 'headless'\n"
+        "def show(*, block=None):\n"
+        "    print('shown')\n"
+    )
+    environment = no_display(tmp_path, MPLBACKEND="module://windows", PYTHONPATH=str(tmp_path))
+    done = run("plot", cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "shown\n", "")
+    assert not (tmp_path / "relu.png").exists()
+    done = run("plot", "--show", "-o", "relu.svg", cwd=tmp_path, env=environment)
+    assert done.stdout == "relu.svg\nshown\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plot", "--range", "1", "1"],
+        ["plot", "--range", "nan", "1"],
+        ["plot", "-o", "relu.txt"],
+        ["apply", "--dtype", "float33", "in.bin", "out.bin"],
+        ["apply", "--dtype", "S", "in.bin", "out.bin"],
+        ["apply", "--in-place", "--gradient", "dy.npy", "x.npy"],
+        ["apply", "--gradient", "dy.npy", "x.npy", "y.npy", "./"],
+        ["apply", "--gradient", "-", "-", "dx.npy"],
+    ],
+)
+def test_more_usage_errors(arguments, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["apply", "plot", "info", "config"])
+def test_help_has_examples(command):
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "example" in done.stdout and f"relu-ext {command}" in done.stdout
+    assert "\x1b" not in done.stdout

@@ -1,0 +1,1 @@
+"""The commands of ``relu-ext``, a module each: ``add(commands)`` says what it takes and runs."""
