@@ -3,7 +3,7 @@
  * 32, 64) defined. NAME(relu) is then relu_b32, and so on.
  *
  * What an operation does to one element is a function of lanes, without a
- * branch. How elements are walked is written once, in walk. Everything is
+ * branch. How elements are walked is written once, in map. Everything is
  * inlined into wrappers that relu_ext.c compiles once for each instruction set;
  * the compiler makes the vectors.
  */
@@ -99,34 +99,31 @@ RELU_EXT_INLINE LANE_INT NAME(add_relu_element)(LANE_INT a, LANE_INT b, LANE_INT
     return NAME(relu_element)(NAME(add_element)(a, b, c, T), b, c, T);
 }
 
-/*
- * `count` is a constant wherever this is called: one vector, or a few, without a loop.
- * So is `step`, 0 or 1: from one element of c to the next.
- */
+/* `count` is a constant wherever this is called: one vector, or a few, without a loop. */
 RELU_EXT_INLINE void NAME(block)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
-                                 const NAME(any) *c, size_t step, LANE_INT *out, size_t count,
-                                 LANE_INT T)
+                                 const NAME(any) *c, LANE_INT *out, size_t count, LANE_INT T)
 {
     RELU_EXT_ONE_BLOCK
     for (size_t i = 0; i < count; i++)
-        out[i] = f(a[i], b[i], c[i * step], T);
+        out[i] = f(a[i], b[i], c[i], T);
 }
 
 /* All of n elements, count <= n <= 2 * count, as two blocks that may overlap. */
 RELU_EXT_INLINE void NAME(ends)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
-                                const NAME(any) *c, size_t step, NAME(any) *out, size_t n,
-                                size_t count, LANE_INT T)
+                                const NAME(any) *c, const NAME(any) *c_last, NAME(any) *out,
+                                size_t n, size_t count, LANE_INT T)
 {
     LANE_INT head[64 / sizeof(LANE_INT)], tail[64 / sizeof(LANE_INT)];
     const size_t last = n - count;
-    NAME(block)(f, a, b, c, step, head, count, T);
-    NAME(block)(f, a + last, b + last, c + last * step, step, tail, count, T);
+    NAME(block)(f, a, b, c, head, count, T);
+    NAME(block)(f, a + last, b + last, c_last - count, tail, count, T);
     memcpy(out, head, count * sizeof(LANE_INT));
     memcpy(out + last, tail, count * sizeof(LANE_INT));
 }
 
 /*
- * out[i] = f(a[i], b[i], c[i * step]) for n elements; out may be a, b or c.
+ * out[i] = f(a[i], b[i], c[i]) for n elements; out may be a, b or c. With `uniform`,
+ * c is one element for all.
  *
  * A scalar loop at either end would cost more than a short array is worth, and
  * stores that straddle cache lines cost a third of the speed in cache. So the
@@ -135,67 +132,72 @@ RELU_EXT_INLINE void NAME(ends)(NAME(element) *f, const NAME(any) *a, const NAME
  * overlap the same result is stored twice; nothing is read after it was
  * overwritten, so this holds in place as well.
  */
-RELU_EXT_INLINE void NAME(walk)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
-                                const NAME(any) *c, size_t step, NAME(any) *out, size_t n,
-                                LANE_INT T)
+RELU_EXT_INLINE void NAME(map)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
+                               const NAME(any) *c, bool uniform, NAME(any) *out, size_t n,
+                               LANE_INT T)
 {
     enum { BLOCK = 64 / sizeof(LANE_INT) };
+    /* For the ends, one element for all becomes a block of them. */
+    LANE_INT repeated[BLOCK];
+    const NAME(any) *c_first = c, *c_end = c + n;
+    if (uniform) {
+        for (size_t i = 0; i < BLOCK; i++)
+            repeated[i] = *c;
+        c_first = repeated;
+        c_end = repeated + (n < BLOCK ? n : BLOCK);
+    }
 
     if (n >= BLOCK) {
         LANE_INT head[BLOCK], tail[BLOCK];
         const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(LANE_INT)), last = n - BLOCK;
         const size_t between = (n - first) / BLOCK * BLOCK;
-        const NAME(any) *a_first = a + first, *b_first = b + first, *c_first = c + first * step;
+        const NAME(any) *a_first = a + first, *b_first = b + first;
         NAME(any) *out_first = out + first;
 
-        NAME(block)(f, a, b, c, step, head, BLOCK, T);
-        NAME(block)(f, a + last, b + last, c + last * step, step, tail, BLOCK, T);
-        if (between <= RELU_EXT_SHORT / sizeof(LANE_INT))
-            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
-            for (size_t i = 0; i < between; i++)
-                out_first[i] = f(a_first[i], b_first[i], c_first[i * step], T);
-        else
+        NAME(block)(f, a, b, c_first, head, BLOCK, T);
+        NAME(block)(f, a + last, b + last, c_end - BLOCK, tail, BLOCK, T);
+        if (uniform) {
+            const LANE_INT value = *c;
             RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
             for (size_t i = 0; i < between; i++)
-                out_first[i] = f(a_first[i], b_first[i], c_first[i * step], T);
+                out_first[i] = f(a_first[i], b_first[i], value, T);
+        }
+        else if (between <= RELU_EXT_SHORT / sizeof(LANE_INT)) {
+            c_first += first;
+            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], c_first[i], T);
+        }
+        else {
+            c_first += first;
+            RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], c_first[i], T);
+        }
         memcpy(out, head, sizeof head);
         memcpy(out + last, tail, sizeof tail);
     }
     else if (BLOCK > 32 && n >= 32)
-        NAME(ends)(f, a, b, c, step, out, n, 32, T);
+        NAME(ends)(f, a, b, c_first, c_end, out, n, 32, T);
     else if (BLOCK > 16 && n >= 16)
-        NAME(ends)(f, a, b, c, step, out, n, 16, T);
+        NAME(ends)(f, a, b, c_first, c_end, out, n, 16, T);
     else if (BLOCK > 8 && n >= 8)
-        NAME(ends)(f, a, b, c, step, out, n, 8, T);
+        NAME(ends)(f, a, b, c_first, c_end, out, n, 8, T);
     else if (BLOCK > 4 && n >= 4)
-        NAME(ends)(f, a, b, c, step, out, n, 4, T);
+        NAME(ends)(f, a, b, c_first, c_end, out, n, 4, T);
     else if (n > 0) {
         /* One, two or three elements: the first, the middle and the last. */
-        const size_t half = n / 2, last = n - 1;
-        LANE_INT at_first = f(a[0], b[0], c[0], T);
-        LANE_INT at_half = f(a[half], b[half], c[half * step], T);
-        LANE_INT at_last = f(a[last], b[last], c[last * step], T);
+        LANE_INT at_first = f(a[0], b[0], c_first[0], T);
+        LANE_INT at_half = f(a[n / 2], b[n / 2], c_first[n / 2], T);
+        LANE_INT at_last = f(a[n - 1], b[n - 1], c_first[n - 1], T);
         out[0] = at_first;
-        out[half] = at_half;
-        out[last] = at_last;
+        out[n / 2] = at_half;
+        out[n - 1] = at_last;
     }
-}
-
-/* The same, for an operation whose last input c may be one element for all. */
-RELU_EXT_INLINE void NAME(map)(NAME(element) *f, const void *a, const void *b, const void *c,
-                               bool uniform, void *out, size_t n, LANE_INT T)
-{
-    if (uniform) {
-        const LANE_INT value = *(const NAME(any) *)c;
-        NAME(walk)(f, a, b, &value, 0, out, n, T);
-    }
-    else
-        NAME(walk)(f, a, b, c, 1, out, n, T);
 }
 
 /*
- * The bodies that tables.h names. As in `walk`, but the last input c may be one
- * element for all: `uniform`.
+ * The bodies that tables.h names.
  */
 #define BODY(name)                                                                     \
     RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
