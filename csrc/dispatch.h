@@ -66,16 +66,26 @@ extern void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, cons
                                 size_t begin, size_t end);
 #endif
 
-#ifdef RELU_EXT_MODULE
-#include <stdbool.h>
+/*
+ * relu, and the bits of what it lets through; and the gradient from these bits. `id` is
+ * relu's for a float's dtype. Bits of a part begin with those of its first element.
+ */
+RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y,
+                                         uint8_t *bits, size_t n, size_t total);
+RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *dy,
+                                              const uint8_t *bits, void *dx, size_t n,
+                                              size_t total);
 
-/* X(lane): the lanes that elements are counted by. */
+/* X(lane): the lanes, of kernels.h and longdouble.h. */
 #define RELU_EXT_LANES(X, ...)                                                         \
     X(b8, __VA_ARGS__) X(b16, __VA_ARGS__) X(b32, __VA_ARGS__) X(b64, __VA_ARGS__)     \
     X(ld, __VA_ARGS__)
 #define RELU_EXT_LANE(lane, ...) relu_ext_lane_##lane,
 enum relu_ext_lane { RELU_EXT_LANES(RELU_EXT_LANE, ) RELU_EXT_LANE_COUNT };
 #undef RELU_EXT_LANE
+
+#ifdef RELU_EXT_MODULE
+#include <stdbool.h>
 
 /*
  * What elements to count, by their bits x as a signed integer: x >= least and

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "parallel.h"
+#include "output_cache.h"
 
 /* Where letting go of the GIL begins to cost less than it is worth to other threads. */
 static const size_t KEEP_GIL_BYTES = 64 << 10;
@@ -363,9 +364,101 @@ static PyObject *slope_sums(PyObject *self, PyObject *const *args, Py_ssize_t na
     return sums;
 }
 
+/* Bits. */
+
+/* Elements to begin a thread's part at a multiple of: whole lines, of the bits too. */
+enum { BITS_UNIT = 4096 };
+
+struct bits {
+    enum relu_ext_id id;
+    bool gradient;
+    const char *in;
+    char *out;
+    uint8_t *bits;
+    size_t n, total; /* total: 0 where the output's pages are new, so as not to stream */
+};
+
+static void run_bits(void *context, size_t begin, size_t end)
+{
+    const struct bits *b = context;
+    const size_t size = relu_ext_kernels[b->id].size, first = begin * BITS_UNIT;
+    const size_t n = (end * BITS_UNIT < b->n ? end * BITS_UNIT : b->n) - first;
+    const char *in = b->in + first * size;
+    char *out = b->out + first * size;
+
+    if (b->gradient)
+        relu_ext_run_grad_bits(b->id, in, b->bits + first / 8, out, n, b->total);
+    else
+        relu_ext_run_bits(b->id, in, out, b->bits + first / 8, n, b->total);
+}
+
+/* Of arrays without gaps. */
+static bool overlap(PyArrayObject *a, PyArrayObject *b)
+{
+    const char *a_first = PyArray_BYTES(a), *b_first = PyArray_BYTES(b);
+    return a_first < b_first + PyArray_NBYTES(b) && b_first < a_first + PyArray_NBYTES(a);
+}
+
+static const char bits_doc[] =
+    "bits(in, bits, out, gradient): relu of `in` and its bits, or the gradient from them;\n"
+    "arrays in C order of the right sizes and one dtype. `out` may be None, and is returned.";
+
+static PyObject *bits(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 4 || !PyArray_Check(args[0]) || !PyArray_Check(args[1])
+        || !(args[2] == Py_None || PyArray_Check(args[2]))) {
+        PyErr_SetString(PyExc_TypeError, "bits(in, bits, out, gradient)");
+        return NULL;
+    }
+    PyArrayObject *in = (PyArrayObject *)args[0], *packed = (PyArrayObject *)args[1];
+    const bool gradient = args[3] == Py_True;
+    const int id = relu_id(in);
+    if (id < (int)relu_ext_id_relu_f8e5m2)
+        return PyErr_Format(PyExc_TypeError,
+                            "arrays of dtype %S have no gradient: pass floats that relu_grad knows",
+                            PyArray_DESCR(in));
+
+    bool fresh = false;
+    PyArrayObject *out;
+    if (args[2] == Py_None)
+        out = relu_ext_new_output(in, false, &fresh);
+    else {
+        out = (PyArrayObject *)args[2];
+        Py_INCREF(out);
+    }
+    if (out == NULL)
+        return NULL;
+    if (overlap(packed, out) || (!gradient && overlap(packed, in))) {
+        Py_DECREF(out);
+        return PyErr_Format(PyExc_ValueError,
+                            "bits overlaps another array: pass memory of its own");
+    }
+    PyArrayObject *copy = NULL;
+    if (overlap(in, out) && PyArray_DATA(in) != PyArray_DATA(out)) {
+        copy = in = (PyArrayObject *)PyArray_NewCopy(in, NPY_CORDER);
+        if (copy == NULL) {
+            Py_DECREF(out);
+            return NULL;
+        }
+    }
+    const size_t n = (size_t)PyArray_SIZE(in), bytes = n * relu_ext_kernels[id].size;
+    struct bits b = {
+        .id = (enum relu_ext_id)id, .gradient = gradient, .in = PyArray_BYTES(in),
+        .out = PyArray_BYTES(out), .bits = PyArray_DATA(packed), .n = n, .total = fresh ? 0 : n,
+    };
+    PyThreadState *thread = bytes > KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    relu_ext_parallel_for((n + BITS_UNIT - 1) / BITS_UNIT, 2 * bytes, run_bits, &b);
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+    Py_XDECREF(copy);
+    return (PyObject *)out;
+}
+
 static PyMethodDef functions[] = {
     {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, count_doc},
     {"slope_sums", (PyCFunction)(void (*)(void))slope_sums, METH_FASTCALL, slope_sums_doc},
+    {"bits", (PyCFunction)(void (*)(void))bits, METH_FASTCALL, bits_doc},
 };
 
 int relu_ext_add_functions(PyObject *dict)

@@ -223,6 +223,7 @@ RELU_EXT_INLINE void NAME(copy)(const void *x, const void *b, const void *c, boo
 }
 
 #undef BODY
+#include "bits.h"
 #ifdef RELU_EXT_MODULE
 #include "counts.h"
 #endif

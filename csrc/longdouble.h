@@ -48,6 +48,11 @@ RELU_EXT_INLINE enum relu_ext_class relu_ext_classify(const unsigned char *x)
     return negative || zero ? RELU_EXT_NOT_POSITIVE : RELU_EXT_POSITIVE;
 }
 
+RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
+{
+    return relu_ext_classify(x) != RELU_EXT_NOT_POSITIVE;
+}
+
 RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, bool uniform,
                                   void *dx, size_t n, int T)
 {
@@ -56,7 +61,7 @@ RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, 
     const size_t size = sizeof(long double);
     (void)b, (void)T;
     for (size_t i = 0; i < n * size; i += size) {
-        if (relu_ext_classify(decides + (uniform ? 0 : i)) != RELU_EXT_NOT_POSITIVE)
+        if (relu_ext_passes(decides + (uniform ? 0 : i)))
             memmove(to + i, gradient + i, size);
         else
             memset(to + i, 0, size);
@@ -89,7 +94,7 @@ RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *c
         const unsigned char *from = (const unsigned char *)x + i, *limit = ceiling;
         unsigned char result[sizeof(long double)] = {0};
         limit += uniform ? 0 : i;
-        if (relu_ext_classify(from) != RELU_EXT_NOT_POSITIVE)
+        if (relu_ext_passes(from))
             memcpy(result, from, size);
         if (relu_ext_classify(from) != RELU_EXT_NAN
             && (relu_ext_classify(limit) != RELU_EXT_POSITIVE
@@ -117,11 +122,39 @@ RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const v
     }
 }
 
+RELU_EXT_INLINE void pack_ld(const void *from, uint8_t *bits, size_t n, int64_t T,
+                             pack_masks *unused)
+{
+    const unsigned char *x = from;
+    (void)T, (void)unused;
+    for (size_t i = 0; i < n; i += 8) {
+        unsigned byte = 0;
+        for (size_t k = i; k < i + 8 && k < n; k++)
+            byte |= (unsigned)relu_ext_passes(x + k * sizeof(long double)) << (k - i);
+        bits[i / 8] = (uint8_t)byte;
+    }
+}
+
+RELU_EXT_INLINE void grad_bits_ld(const void *from, const uint8_t *bits, void *to, size_t n,
+                                  unpack_masks *unused)
+{
+    const unsigned char *dy = from;
+    unsigned char *dx = to;
+    const size_t size = sizeof(long double);
+    (void)unused;
+    for (size_t i = 0; i < n; i++, dy += size, dx += size) {
+        if (bits[i / 8] >> i % 8 & 1)
+            memmove(dx, dy, size);
+        else
+            memset(dx, 0, size);
+    }
+}
+
 #ifdef RELU_EXT_MODULE
 /* Either sign passes unless it is zero. */
 RELU_EXT_INLINE int64_t counts_ld(const char *x, const struct relu_ext_test *test)
 {
-    if (relu_ext_classify((const unsigned char *)x) != RELU_EXT_NOT_POSITIVE)
+    if (relu_ext_passes((const unsigned char *)x))
         return 1;
     if (test->keep == -1)
         return 0;
@@ -130,7 +163,7 @@ RELU_EXT_INLINE int64_t counts_ld(const char *x, const struct relu_ext_test *tes
     memcpy(&opposite, x, sizeof opposite);
     opposite = -opposite;
     memcpy(bits, &opposite, sizeof opposite);
-    return relu_ext_classify(bits) != RELU_EXT_NOT_POSITIVE;
+    return relu_ext_passes(bits);
 }
 
 RELU_EXT_INLINE void count_columns_ld(const struct relu_ext_counted *c, bool any,

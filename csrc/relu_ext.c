@@ -54,6 +54,7 @@
 #define RELU_EXT_SHORT (16 << 10)
 
 #include "float_env.h"
+#include "masks.h"
 #include "numbers.h"
 
 #define LANE_BITS 8
@@ -101,6 +102,30 @@ typedef void relu_ext_function(const void *a, const void *b, const void *c, bool
 #define DEFINE_KERNELS(isa, target, supported) RELU_EXT_KERNELS(DEFINE_KERNEL, isa, target)
 RELU_EXT_ISAS(DEFINE_KERNELS)
 
+/* pack_b32_avx2 and grad_bits_b32_avx2, and so on. The lane of T is the kernel's. */
+typedef void packer(const void *x, uint8_t *bits, size_t n, int64_t T);
+typedef void bits_gradient(const void *dy, const uint8_t *bits, void *dx, size_t n);
+#define LANE_T_b8 (int8_t)
+#define LANE_T_b16 (int16_t)
+#define LANE_T_b32 (int32_t)
+#define LANE_T_b64
+#define LANE_T_ld
+#define DEFINE_BITS(lane, isa, target)                                                 \
+    static target void pack_##lane##_##isa(const void *x, uint8_t *bits, size_t n,     \
+                                           int64_t T)                                  \
+    {                                                                                  \
+        pack_##lane(x, bits, n, LANE_T_##lane T, pack_masks_##isa);                    \
+    }                                                                                  \
+    static target void grad_bits_##lane##_##isa(const void *dy, const uint8_t *bits,   \
+                                                void *dx, size_t n)                    \
+    {                                                                                  \
+        grad_bits_##lane(dy, bits, dx, n, unpack_masks_##isa);                         \
+    }
+#define DEFINE_ALL_BITS(isa, target, supported) RELU_EXT_LANES(DEFINE_BITS, isa, target)
+RELU_EXT_ISAS(DEFINE_ALL_BITS)
+#define PACK_POINTER(lane, isa) pack_##lane##_##isa,
+#define GRAD_BITS_POINTER(lane, isa) grad_bits_##lane##_##isa,
+
 #ifdef RELU_EXT_MODULE
 #define DEFINE_SLOPE_TERMS(dtype, type, lane, T, isa, target)                          \
     static target void slope_terms_##dtype##_##isa(const void *dy, const void *x, double *out, \
@@ -146,6 +171,8 @@ struct isa {
     bool (*supported)(void);
     void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
+    packer *pack[RELU_EXT_LANE_COUNT];
+    bits_gradient *grad_bits[RELU_EXT_LANE_COUNT];
 #ifdef RELU_EXT_MODULE
     void (*slope_terms[RELU_EXT_NUMBER_COUNT])(const void *dy, const void *x, double *out, size_t n);
     counter *counters[RELU_EXT_LANE_COUNT][2];
@@ -162,6 +189,7 @@ RELU_EXT_ISAS(DEFINE_SUPPORTED)
 #define KERNEL_POINTER(dtype, type, lane, T, op, body, signature, isa) op##_##dtype##_##isa,
 #define ISA_ENTRY(isa, target, condition)                                              \
     {#isa, isa##_supported, stream_block_##isa, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}, \
+     {RELU_EXT_LANES(PACK_POINTER, isa)}, {RELU_EXT_LANES(GRAD_BITS_POINTER, isa)},    \
      ISA_SLOPE_TERMS(isa) ISA_COUNTERS(isa)},
 static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
@@ -313,6 +341,98 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
         relu_ext_float_env_restore(before);
 }
 
+/* The lane and T of the floats, by the number of relu's kernel. */
+#define BITS_DTYPE(dtype, type, lane, T, ...)                                          \
+    [relu_ext_id_relu_##dtype] = {relu_ext_lane_##lane, T},
+static const struct {
+    enum relu_ext_lane lane;
+    int64_t T;
+} bits_dtypes[] = {RELU_EXT_FLOATS(BITS_DTYPE, )};
+
+static bool bits_stream(const struct isa *isa, size_t size, const void *in, const void *out,
+                        size_t n, size_t total)
+{
+    return 2 * total * size >= relu_ext_get_stream_bytes() && isa->stream_block && out != in
+           && (uintptr_t)out % 64 % size == 0 && n * size > 2 * STREAM_BLOCK;
+}
+
+RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *from, void *to,
+                                         uint8_t *bits, size_t n, size_t total)
+{
+    const struct isa *isa = current_isa();
+    const size_t size = relu_ext_kernels[id].size, bytes = n * size;
+    packer *pack = isa->pack[bits_dtypes[id].lane];
+    const int64_t T = bits_dtypes[id].T;
+    const char *x = from;
+    char *y = to;
+
+    /* Twice over each block, which is in L1 the second time: the bits first, as y may be x. */
+    if (!bits_stream(isa, size, x, y, n, total)) {
+        const size_t block = RELU_EXT_SHORT / 64 * 64 / size / 64 * 64;
+        for (size_t i = 0; i < n; i += block) {
+            const size_t now = n - i < block ? n - i : block;
+            pack(x + i * size, bits + i / 8, now, T);
+            isa->kernels[id](x + i * size, x + i * size, x + i * size, false, y + i * size, now);
+        }
+        return;
+    }
+    /* y is cut at lines, the bits at bytes. */
+    _Alignas(64) char block[STREAM_BLOCK];
+    const size_t first = -(uintptr_t)y % 64, count = STREAM_BLOCK / size;
+    size_t i, packed = 0;
+
+    isa->kernels[id](x, x, x, false, y, first / size);
+    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK, packed += count) {
+        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
+        isa->kernels[id](x + i, x + i, x + i, false, block, count);
+        isa->stream_block(y + i, block, x + ahead, x + ahead);
+        /* While what is ahead arrives. */
+        pack(x + packed * size, bits + packed / 8, count, T);
+    }
+    stream_end();
+    isa->kernels[id](x + i, x + i, x + i, false, y + i, (bytes - i) / size);
+    pack(x + packed * size, bits + packed / 8, n - packed, T);
+}
+
+RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *from,
+                                              const uint8_t *bits, void *to, size_t n,
+                                              size_t total)
+{
+    const struct isa *isa = current_isa();
+    const size_t size = relu_ext_kernels[id].size, bytes = n * size;
+    bits_gradient *grad_bits = isa->grad_bits[bits_dtypes[id].lane];
+    const char *dy = from;
+    char *dx = to;
+
+    if (!bits_stream(isa, size, dy, dx, n, total)) {
+        grad_bits(dy, bits, dx, n);
+        return;
+    }
+    /* Lines of dx begin within a byte of the bits. */
+    _Alignas(64) char block[STREAM_BLOCK];
+    uint8_t shifted[STREAM_BLOCK / 8];
+    const size_t first = -(uintptr_t)dx % 64, count = STREAM_BLOCK / size;
+    const unsigned shift = (unsigned)(first / size % 8);
+    const uint8_t *here = bits + first / size / 8;
+    size_t i;
+
+    grad_bits(dy, bits, dx, first / size);
+    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK, here += count / 8) {
+        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
+        if (shift == 0)
+            memcpy(shifted, here, count / 8);
+        else
+            for (size_t k = 0; k < count / 8; k++)
+                shifted[k] = (uint8_t)(here[k] >> shift | here[k + 1] << (8 - shift));
+        grad_bits(dy + i, shifted, block, count);
+        isa->stream_block(dx + i, block, dy + ahead, dy + ahead);
+    }
+    stream_end();
+    /* Again from where a byte begins: what lies before it comes out the same. */
+    i -= shift * size;
+    grad_bits(dy + i, bits + i / size / 8, dx + i, (bytes - i) / size);
+}
+
 #ifdef RELU_EXT_MODULE
 void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_counted *c,
                     const struct relu_ext_test *test)
@@ -405,3 +525,14 @@ void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, const char 
 }
 
 #endif
+#define BITS_ENTRY(dtype, type, ...)                                                   \
+    void relu_bits_##dtype(const type *x, type *y, uint8_t *bits, size_t n)            \
+    {                                                                                  \
+        relu_ext_run_bits(relu_ext_id_relu_##dtype, x, y, bits, n, n);                 \
+    }                                                                                  \
+    void relu_grad_bits_##dtype(const type *dy, const uint8_t *bits, type *dx,         \
+                                size_t n)                                              \
+    {                                                                                  \
+        relu_ext_run_grad_bits(relu_ext_id_relu_##dtype, dy, bits, dx, n, n);          \
+    }
+RELU_EXT_FLOATS(BITS_ENTRY, )

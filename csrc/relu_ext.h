@@ -8,6 +8,7 @@
  *     relu_f32(x, x, 3);             // in place
  *
  * What holds for every function that ends in a dtype:
+ * What holds for every function whose name begins with relu_ and ends in a dtype:
  *
  *   Length      n counts elements. With n = 0 nothing is read or written, and
  *               the pointers may be NULL.
@@ -195,6 +196,38 @@ RELU_EXT_API void add_relu_f16(const uint16_t *a, const uint16_t *b, uint16_t *y
 RELU_EXT_API void add_relu_bf16(const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n);
 RELU_EXT_API void add_relu_f32(const float *a, const float *b, float *y, size_t n);
 RELU_EXT_API void add_relu_f64(const double *a, const double *b, double *y, size_t n);
+
+/*
+ * relu, and one bit for each element that says whether it passed: bit i % 8 of
+ * bits[i / 8] is 1 where x[i] > 0 or x[i] is a NaN, which is all that the gradient
+ * needs to know. bits has (n + 7) / 8 bytes, and must not overlap x or y; the bits
+ * past the n-th are 0. y may be x.
+ */
+RELU_EXT_API void relu_bits_f8e5m2(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_f8e4m3fn(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_f16(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_bf16(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_f32(const float *x, float *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_f64(const double *x, double *y, uint8_t *bits, size_t n);
+RELU_EXT_API void relu_bits_longdouble(const long double *x, long double *y, uint8_t *bits,
+                                       size_t n);
+
+/*
+ * dx[i] = dy[i], bit for bit, where bit i is 1, else +0.0: relu_grad from the bits of
+ * relu_bits. dx may be dy. The bits past the n-th may have any value.
+ */
+RELU_EXT_API void relu_grad_bits_f8e5m2(const uint8_t *dy, const uint8_t *bits, uint8_t *dx,
+                                        size_t n);
+RELU_EXT_API void relu_grad_bits_f8e4m3fn(const uint8_t *dy, const uint8_t *bits, uint8_t *dx,
+                                          size_t n);
+RELU_EXT_API void relu_grad_bits_f16(const uint16_t *dy, const uint8_t *bits, uint16_t *dx,
+                                     size_t n);
+RELU_EXT_API void relu_grad_bits_bf16(const uint16_t *dy, const uint8_t *bits, uint16_t *dx,
+                                      size_t n);
+RELU_EXT_API void relu_grad_bits_f32(const float *dy, const uint8_t *bits, float *dx, size_t n);
+RELU_EXT_API void relu_grad_bits_f64(const double *dy, const uint8_t *bits, double *dx, size_t n);
+RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t *bits,
+                                            long double *dx, size_t n);
 
 /*
  * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on

@@ -112,6 +112,21 @@ typedef struct {
     void (*add_relu_bf16)(const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n);
     void (*add_relu_f32)(const float *a, const float *b, float *y, size_t n);
     void (*add_relu_f64)(const double *a, const double *b, double *y, size_t n);
+    void (*relu_bits_f8e5m2)(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n);
+    void (*relu_bits_f8e4m3fn)(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n);
+    void (*relu_bits_f16)(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n);
+    void (*relu_bits_bf16)(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n);
+    void (*relu_bits_f32)(const float *x, float *y, uint8_t *bits, size_t n);
+    void (*relu_bits_f64)(const double *x, double *y, uint8_t *bits, size_t n);
+    void (*relu_bits_longdouble)(const long double *x, long double *y, uint8_t *bits, size_t n);
+    void (*relu_grad_bits_f8e5m2)(const uint8_t *dy, const uint8_t *bits, uint8_t *dx, size_t n);
+    void (*relu_grad_bits_f8e4m3fn)(const uint8_t *dy, const uint8_t *bits, uint8_t *dx, size_t n);
+    void (*relu_grad_bits_f16)(const uint16_t *dy, const uint8_t *bits, uint16_t *dx, size_t n);
+    void (*relu_grad_bits_bf16)(const uint16_t *dy, const uint8_t *bits, uint16_t *dx, size_t n);
+    void (*relu_grad_bits_f32)(const float *dy, const uint8_t *bits, float *dx, size_t n);
+    void (*relu_grad_bits_f64)(const double *dy, const uint8_t *bits, double *dx, size_t n);
+    void (*relu_grad_bits_longdouble)(const long double *dy, const uint8_t *bits, long double *dx,
+                                      size_t n);
 } relu_ext_capi;
 
 /* Where relu_ext.h came first, its functions are meant and these stay away. */
@@ -231,6 +246,25 @@ RELU_EXT_CAPI_2(add_relu_f16, uint16_t)
 RELU_EXT_CAPI_2(add_relu_bf16, uint16_t)
 RELU_EXT_CAPI_2(add_relu_f32, float)
 RELU_EXT_CAPI_2(add_relu_f64, double)
+#define RELU_EXT_CAPI_BITS(dtype, type)                                                \
+    static inline void relu_bits_##dtype(const type *x, type *y, uint8_t *bits,        \
+                                         size_t n)                                     \
+    {                                                                                  \
+        relu_ext_api->relu_bits_##dtype(x, y, bits, n);                                \
+    }                                                                                  \
+    static inline void relu_grad_bits_##dtype(const type *dy, const uint8_t *bits,     \
+                                              type *dx, size_t n)                      \
+    {                                                                                  \
+        relu_ext_api->relu_grad_bits_##dtype(dy, bits, dx, n);                         \
+    }
+RELU_EXT_CAPI_BITS(f8e5m2, uint8_t)
+RELU_EXT_CAPI_BITS(f8e4m3fn, uint8_t)
+RELU_EXT_CAPI_BITS(f16, uint16_t)
+RELU_EXT_CAPI_BITS(bf16, uint16_t)
+RELU_EXT_CAPI_BITS(f32, float)
+RELU_EXT_CAPI_BITS(f64, double)
+RELU_EXT_CAPI_BITS(longdouble, long double)
+#undef RELU_EXT_CAPI_BITS
 #undef RELU_EXT_CAPI_1
 #undef RELU_EXT_CAPI_2
 #undef RELU_EXT_CAPI_2P

@@ -233,6 +233,10 @@ static int add_capi(PyObject *dict)
         .isa = relu_ext_isa,
 #define CAPI_ENTRY(dtype, type, lane, T, op, ...) .op##_##dtype = op##_##dtype,
         RELU_EXT_KERNELS(CAPI_ENTRY, )
+#define CAPI_BITS(dtype, ...)                                                          \
+        .relu_bits_##dtype = relu_bits_##dtype,                                        \
+        .relu_grad_bits_##dtype = relu_grad_bits_##dtype,
+        RELU_EXT_FLOATS(CAPI_BITS, )
     };
     PyObject *capsule = PyCapsule_New((void *)&capi, "relu_ext._C_API", NULL);
     if (capsule == NULL)

@@ -108,3 +108,26 @@ cdef extern from "relu_ext_capi.h":
         const uint16_t *a, const uint16_t *b, uint16_t *y, size_t n) noexcept nogil
     void add_relu_f32(const float *a, const float *b, float *y, size_t n) noexcept nogil
     void add_relu_f64(const double *a, const double *b, double *y, size_t n) noexcept nogil
+    void relu_bits_f8e5m2(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_f8e4m3fn(const uint8_t *x, uint8_t *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_f16(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_bf16(const uint16_t *x, uint16_t *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_f32(const float *x, float *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_f64(const double *x, double *y, uint8_t *bits, size_t n) noexcept nogil
+    void relu_bits_longdouble(
+        const long double *x, long double *y, uint8_t *bits, size_t n) noexcept nogil
+
+    void relu_grad_bits_f8e5m2(
+        const uint8_t *dy, const uint8_t *bits, uint8_t *dx, size_t n) noexcept nogil
+    void relu_grad_bits_f8e4m3fn(
+        const uint8_t *dy, const uint8_t *bits, uint8_t *dx, size_t n) noexcept nogil
+    void relu_grad_bits_f16(
+        const uint16_t *dy, const uint8_t *bits, uint16_t *dx, size_t n) noexcept nogil
+    void relu_grad_bits_bf16(
+        const uint16_t *dy, const uint8_t *bits, uint16_t *dx, size_t n) noexcept nogil
+    void relu_grad_bits_f32(
+        const float *dy, const uint8_t *bits, float *dx, size_t n) noexcept nogil
+    void relu_grad_bits_f64(
+        const double *dy, const uint8_t *bits, double *dx, size_t n) noexcept nogil
+    void relu_grad_bits_longdouble(
+        const long double *dy, const uint8_t *bits, long double *dx, size_t n) noexcept nogil

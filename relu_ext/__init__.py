@@ -5,6 +5,7 @@ The functions are NumPy ufuncs: they broadcast, take ``out=``, ``where=`` and
 callers who bring raw pointers; their contract is the header ``relu_ext.h``.
 """
 
+from relu_ext._bits import relu_bits, relu_grad_bits
 from relu_ext._core import (
     _C_API,
     add_relu,
@@ -48,8 +49,10 @@ __all__ = [
     "prelu_slope_grad",
     "relu",
     "relu_",
+    "relu_bits",
     "relu_grad",
     "relu_grad_",
+    "relu_grad_bits",
     "set_num_threads",
     "set_output_cache",
     "sparsity",

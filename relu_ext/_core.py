@@ -74,6 +74,7 @@ clipped_relu = _registered["clipped_relu"]
 clipped_relu_grad = _registered["clipped_relu_grad"]
 add_relu = _registered["add_relu"]
 _C_API = _registered["_C_API"]
+bits = _registered["bits"]
 count = _registered["count"]
 slope_sums = _registered["slope_sums"]
 

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "3")
 import arrays
 import numpy as np
 from arrays import ALL_TYPES
-from test_kernels import KERNELS
+from test_kernels import KERNELS, exported_kernels
 
 import relu_ext
 from relu_ext import ffi, lib
@@ -44,16 +44,27 @@ def fenced(pages):
     return start + PAGE, memory
 
 
-def run_kernel(function, buffers):
+# Which argument has one bit an element.
+BITS = {"relu_bits": 2, "relu_grad_bits": 1}
+
+
+def run_kernel(name, buffers):
+    function = getattr(lib, name)
     *kinds, _ = ffi.typeof(function).args
     size = ffi.sizeof(kinds[0].item)
+    bits = BITS.get(name.rpartition("_")[0])
     calls = 0
     for n in (*range(200), PAGE // size):
-        for start in (0, PAGES * PAGE - n * size):
-            pointers = iter(page + start for page, _ in buffers)
-            arguments = (
-                ffi.cast(kind, next(pointers)) if kind.kind == "pointer" else 1 for kind in kinds
-            )
+        for at_end in (False, True):
+            pages = iter(buffers)
+            arguments = []
+            for k, kind in enumerate(kinds):
+                if kind.kind == "pointer":
+                    length = (n + 7) // 8 if k == bits else n * size
+                    start = next(pages)[0] + at_end * (PAGES * PAGE - length)
+                    arguments.append(ffi.cast(kind, start))
+                else:
+                    arguments.append(1)  # a parameter
             function(*arguments, n)
             calls += 1
     return calls
@@ -127,7 +138,7 @@ def main(isa, *names):
     relu_ext.set_num_threads(3)
     buffers = [fenced(PAGES) for _ in range(4)]
     calls = 0
-    for name in names or (*map("_".join, KERNELS), *UFUNCS):
+    for name in names or (*map("_".join, KERNELS + exported_kernels(bits=True)), *UFUNCS):
         print(name, flush=True)
         for stream_bytes, parallel_bytes in PATHS.values():
             lib.relu_ext_set_stream_bytes(stream_bytes)
@@ -135,7 +146,7 @@ def main(isa, *names):
             if name in UFUNCS:
                 calls += run_ufunc(*UFUNCS[name], buffers)
             else:
-                calls += run_kernel(getattr(lib, name), buffers)
+                calls += run_kernel(name, buffers)
     print(f"{calls:,} calls with {isa}, nothing touched outside", flush=True)
 
 

@@ -135,6 +135,20 @@ def quiet_nan(name):
     """The NaN that arithmetic gives: positive, quiet, no payload."""
     exponent_bits, mantissa_bits = FLOATS[name]
     return assemble(0, 2**exponent_bits - 1, 2 ** (mantissa_bits - 1), name)[0]
+def bits_of(x, name=None):
+    """One bit an element, the lowest first: whether it passes."""
+    passes = _passes(x, name or format_of(x.dtype)).ravel()
+    places = np.zeros((passes.size + 7) // 8 * 8, np.uint8)
+    places[: passes.size] = passes
+    return (places.reshape(-1, 8) << np.arange(8, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
+
+
+def relu_grad_bits(dy, bits):
+    i = np.arange(dy.size)
+    passes = bits[i // 8] >> (i % 8).astype(np.uint8) & 1
+    return _copy_or_zero(dy, passes.astype(bool).reshape(dy.shape))
+
+
 def fires(x, name):
     """Greater than zero, or NaN."""
     if name in UNSIGNED or name == "bool":

@@ -32,10 +32,11 @@ PITCH = GUARD + 4 * VECTOR + GUARD  # from one buffer of a test to the next
 POISON, OUTPUT_POISON = 0xAB, 0xCD
 
 
-def exported_kernels():
-    """[('relu', 'f32'), ...]: a function's name is <operation>_<format>."""
+def exported_kernels(bits=False):
+    """[('relu', 'f32'), ...]: a function's name is <operation>_<format>; with or without bits."""
     matches = (re.fullmatch(r"(\w+)_([a-z]+\d+\w*|longdouble)", name) for name in dir(lib))
-    return [match.groups() for match in matches if match]
+    kernels = [match.groups() for match in matches if match]
+    return [kernel for kernel in kernels if kernel[0].endswith("_bits") == bits]
 
 
 def arguments_of(operation, name):

@@ -1,0 +1,147 @@
+"""ReLU that keeps one bit an element for its gradient."""
+
+import numpy as np
+
+from relu_ext._core import bits as _run
+
+
+def relu_bits(x, out=None, bits=None):
+    """ReLU, and one bit for each element that says whether it passed.
+
+    The bits are all that the gradient needs of the forward pass: 1/32 of the memory
+    of `x` in float32.
+
+    Parameters
+    ----------
+    x : array_like
+        float16, float32, float64, longdouble, or ml_dtypes' bfloat16, float8_e5m2 or
+        float8_e4m3fn; any shape. Copied first where it is not in C order.
+    out : ndarray, optional
+        Where to write: of the shape and dtype of `x`, in C order; `x` itself for in
+        place.
+    bits : ndarray of uint8, optional
+        Where to write the bits: of shape ``((x.size + 7) // 8,)``, in C order. It must
+        not overlap `x` or `out`.
+
+    Returns
+    -------
+    y : ndarray
+        `relu` of `x`; `out` if that was given.
+    bits : ndarray of uint8
+        Bit ``i % 8`` of byte ``i // 8``, counted from the lowest as
+        ``np.unpackbits(bits, bitorder="little")`` does, is 1 where element i of `x` in C
+        order is greater than 0 or is a NaN. Bits past the last element are 0.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes, and if `out` or `bits` is not an ndarray of the right one.
+        Nothing is written.
+    ValueError
+        If `out` or `bits` is read-only, of another shape or not in C order, or if they
+        overlap in a way that does not work. Nothing is written.
+
+    See Also
+    --------
+    relu_grad_bits : the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relu_ext import relu_bits, relu_grad_bits
+    >>> y, bits = relu_bits(np.array([-1., 2., 0., np.nan]))
+    >>> y, bits
+    (array([ 0.,  2.,  0., nan]), array([10], dtype=uint8))
+    >>> relu_grad_bits(np.ones(4), bits)
+    array([0., 1., 0., 1.])
+    """
+    given, x = x, _in_c_order(x)
+    size = (x.size + 7) // 8
+    if out is not None:
+        out = _output(out, given, x, "x")
+    if bits is None:
+        bits = np.empty(size, np.uint8)
+    else:
+        _check_bits(bits, size, "x")
+        _check_writeable(bits, "bits")
+    return _run(x, bits, out, False), bits
+
+
+def relu_grad_bits(dy, bits, out=None):
+    """Gradient of ReLU from the bits that `relu_bits` kept.
+
+    Parameters
+    ----------
+    dy : array_like
+        The gradient that arrives, of the shape that went into `relu_bits`, and of any
+        dtype of it. Copied first where it is not in C order.
+    bits : ndarray of uint8
+        Of shape ``((dy.size + 7) // 8,)``. Bits past the last element may have any
+        value.
+    out : ndarray, optional
+        Where to write: of the shape and dtype of `dy`, in C order; `dy` itself for in
+        place.
+
+    Returns
+    -------
+    ndarray
+        `dy`, bit for bit, where the bit is 1, else +0.0: what `relu_grad` gives.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes, and if `out` or `bits` is not an ndarray of the right one.
+        Nothing is written.
+    ValueError
+        If `bits` is of another shape, or `out` is read-only, of another shape, not in C
+        order or overlaps the bits. Nothing is written.
+
+    See Also
+    --------
+    relu_bits : the forward pass, with an example.
+    """
+    given, dy = dy, _in_c_order(dy)
+    _check_bits(bits, (dy.size + 7) // 8, "dy")
+    if out is not None:
+        out = _output(out, given, dy, "dy")
+    return _run(dy, bits, out, True)
+
+
+def _in_c_order(x):
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)
+    if x.flags.c_contiguous and x.dtype.isnative:
+        return x
+    return x.astype(x.dtype.newbyteorder("="), order="C")
+
+
+def _output(out, given, array, name):
+    """`out`, if the function can write the result to it."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}, and must be an ndarray")
+    if out.dtype != array.dtype or not out.dtype.isnative:
+        raise TypeError(f"out has dtype {out.dtype}; it needs that of {name}, {array.dtype}")
+    if out.shape != array.shape:
+        raise ValueError(f"out has shape {out.shape}; it needs that of {name}, {array.shape}")
+    if not out.flags.c_contiguous:
+        what = f"in place, {name} must be" if out is given else "out must be"
+        raise ValueError(f"{what} in C order, without gaps; pass no out for a new array")
+    _check_writeable(out, "out")
+    return out
+
+
+def _check_bits(bits, size, name):
+    if not isinstance(bits, np.ndarray) or bits.dtype != np.uint8:
+        what = f"an ndarray of {bits.dtype}" if isinstance(bits, np.ndarray) else type(bits).__name__
+        raise TypeError(f"bits is {what}, and must be an ndarray of uint8")
+    if bits.shape != (size,):
+        raise ValueError(
+            f"bits has shape {bits.shape}; one bit for each element of {name} makes ({size},)"
+        )
+    if not bits.flags.c_contiguous:
+        raise ValueError("bits must be in C order, without gaps: pass np.ascontiguousarray(bits)")
+
+
+def _check_writeable(array, name):
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only")
