@@ -277,16 +277,17 @@ def test_nothing_to_borrow(before, reason, borrowed):
 def test_borrowing_from_an_older_relu_ext(tmp_path):
     need("c++", "relu-ext", "Python.h", modules=["pybind11"])
     define = "#define RELU_EXT_CAPI_VERSION "
-    later = CAPI_HEADER.replace(define + "1\n", define + "7\n")
-    assert later != CAPI_HEADER
-    (tmp_path / "relu_ext_capi.h").write_text(later)
+    now, later = max(CAPI), max(CAPI) + 1
+    header = CAPI_HEADER.replace(f"{define}{now}\n", f"{define}{later}\n")
+    assert header != CAPI_HEADER
+    (tmp_path / "relu_ext_capi.h").write_text(header)
     copy_examples(tmp_path, "borrowed.cpp")
     (script,) = scripts("borrowed.cpp")
     # A quoted #include looks beside the file first.
     shell(script.replace("-O2", "-O0"), tmp_path)
     message = python(IMPORT_ERROR.format(before=""), tmp_path)
-    assert "needs version 7 of relu_ext's C API" in message
-    assert "installed has version 1: upgrade relu_ext" in message
+    assert f"needs version {later} of relu_ext's C API" in message
+    assert f"installed has version {now}: upgrade relu_ext" in message
 
 
 # What each version of the C API appended. Modules compiled long ago count on these places:
@@ -298,6 +299,12 @@ CAPI = {
         relu_f8e5m2 relu_f8e4m3fn relu_f16 relu_bf16 relu_f32 relu_f64 relu_longdouble
         relu_grad_f8e5m2 relu_grad_f8e4m3fn
         relu_grad_f16 relu_grad_bf16 relu_grad_f32 relu_grad_f64 relu_grad_longdouble
+    """,
+    2: """
+        relu_bits_f8e5m2 relu_bits_f8e4m3fn
+        relu_bits_f16 relu_bits_bf16 relu_bits_f32 relu_bits_f64 relu_bits_longdouble
+        relu_grad_bits_f8e5m2 relu_grad_bits_f8e4m3fn relu_grad_bits_f16
+        relu_grad_bits_bf16 relu_grad_bits_f32 relu_grad_bits_f64 relu_grad_bits_longdouble
     """,
 }
 CAPI_ENTRIES = " ".join(CAPI.values()).split()
@@ -326,11 +333,29 @@ def test_capsule(rng):
     assert isa().decode() == relu_ext.isa()
     for name, function in functions.items():
         operation, dtype = name.rsplit("_", 1)
+        if operation.endswith("_bits"):
+            check_bits(function, operation, dtype, rng)
+            continue
         inputs = [samples(dtype, 1001, rng) for _ in range(2 if operation == "relu_grad" else 1)]
         out = np.empty_like(inputs[0])
         arguments = [ctypes.c_void_p] * (len(inputs) + 1) + [ctypes.c_size_t]
         ctypes.CFUNCTYPE(None, *arguments)(function)(*map(address, [*inputs, out]), out.size)
         assert_same_bits(out, getattr(reference, operation)(*inputs, dtype))
+
+
+def check_bits(function, operation, dtype, rng):
+    """relu_bits and relu_grad_bits, called by address."""
+    x = samples(dtype, 1001, rng)
+    want, bits = reference.relu(x, dtype), reference.bits_of(x, dtype)
+    out, got = np.empty_like(x), np.zeros_like(bits)
+    buffers = (x, out, got)
+    if operation == "relu_grad_bits":
+        want, buffers = reference.relu_grad_bits(x, bits), (x, bits, out)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_size_t)
+    prototype(function)(*map(address, buffers), x.size)
+    assert_same_bits(out, want)
+    if operation == "relu_bits":
+        assert np.array_equal(got, bits)
 
 
 # Cython, Numba, cffi and ctypes
