@@ -56,6 +56,12 @@ AIMS = (
     Aim("torch.relu(x)", NEW, 6, "torch", _new_f32("allocating", "rebinding")),
     Aim("np.maximum(x, 0)", "f32, 64 MiB, new array, nothing cached", 1, "numpy",
         lambda c: (c.op, c.dtype, c.n) == ("first", "f32", 16 * MI)),
+    Aim("(y > 0).sum(axis) and (y == 0).mean()", "f32, 1 Ki and more", 3, "numpy",
+        lambda c: c.op in ("sparsity", "activity") and (c.dtype, c.threads) == ("f32", 1)
+        and c.n >= KI),
+    Aim("relu and relu_grad", "relu_bits and relu_grad_bits, f32, 16 Mi and more", 1,
+        "relu_ext_without_bits",
+        lambda c: (c.op, c.dtype) == ("bits", "f32") and c.n >= 16 * MI),
     Aim("PyTorch", "f32, 16 Mi and more, out of place", 1.4, "torch",
         lambda c: (c.op, c.dtype) == ("forward", "f32") and c.n >= 16 * MI),
     Aim("Numba", "n ≤ 1024", 2, "numba", lambda c: c.n <= 1024),

@@ -19,11 +19,13 @@ class Operation:
     new_output: bool = False
     in_place: bool = False
     smallest_bytes: int = 0  # of the output: below, it shows nothing of its own
+    counts: Callable | None = None  # from the matrix, where the result is no array like x
+    forward_too: bool = False  # a forward pass belongs to it, into `y`
 
     @property
     def arrays_moved(self):
         """Arrays read plus arrays written, each once: the STREAM way of counting."""
-        return len(self.inputs) + 1
+        return len(self.inputs) + (self.counts is None) + 2 * self.forward_too
 
     def parameters(self, dtype):
         """The parameter as the C function takes it: 16-bit floats by their bits; or nothing."""
@@ -54,6 +56,14 @@ OPERATIONS = {
     "leaky": Operation("leaky_relu, out=", "leaky_relu", ("x",), parameter=0.01),
     "clipped": Operation("clipped_relu, out=", "clipped_relu", ("x",), parameter=6),
     "add": Operation("add_relu, out=", "add_relu", ("dy", "x")),
+    "bits": Operation(
+        "forward and gradient by one bit an element", "relu_grad", ("dy", "x"), forward_too=True
+    ),
+    "sparsity": Operation("share of zeros", "relu", ("x",), counts=lambda m: (m == 0).mean()),
+    "activity": Operation(
+        "how often units fire", "relu", ("x",), counts=lambda m: (m > 0).sum(0, np.int64)
+    ),
+    "dead": Operation("units that never fire", "relu", ("x",), counts=lambda m: ~(m > 0).any(0)),
 }
 
 
@@ -109,6 +119,14 @@ class Arrays:
         self.dy = self._normal(seed=2)
         self.out = np.empty_like(self.x)
         self._expected_of = None
+        # For the few operations that use them; pages that nobody touches cost nothing.
+        self.y = np.empty_like(self.x)
+        self.bits = np.empty((n + 7) // 8, np.uint8)
+
+    @property
+    def matrix(self):
+        """x as a batch of 32 rows, or of one."""
+        return self.x.reshape(32 if self.n % 32 == 0 else 1, -1)
 
     def _normal(self, seed):
         dtype = DTYPES[self.dtype]
@@ -128,13 +146,16 @@ class Arrays:
         """The right answer, by relu_ext's serial kernel."""
         if self._expected_of != op:
             operation = OPERATIONS[op]
+            self._expected_of = op
+            if operation.counts:
+                self._expected = np.asarray(operation.counts(self.matrix))
+                return self._expected
             names = ("x" if operation.in_place else name for name in operation.inputs)
             self._expected = np.empty_like(self.x)
             inputs = [pointer(getattr(self, name)) for name in names]
             parameters = operation.parameters(self.dtype)
             kernel = operation.find_kernel(self.dtype)
             kernel(*inputs, *parameters, pointer(self._expected), self.n)
-            self._expected_of = op
         return self._expected
 
 

@@ -92,6 +92,10 @@ class ReluExt(Contender):
         "leaky": ["leaky_relu(x, 0.01, out)"],
         "clipped": ["clipped_relu(x, 6, out)"],
         "add": ["add_relu(dy, x, out)"],
+        "bits": ["(relu_bits(x, y, bits), relu_grad_bits(dy, bits, out))[1]"],
+        "sparsity": ["sparsity(x)"],
+        "activity": ["activity(matrix)"],
+        "dead": ["dead_units(matrix)"],
     }
 
     def use_threads(self, n):
@@ -100,7 +104,8 @@ class ReluExt(Contender):
     def names(self, arrays, threads):
         functions = {name: getattr(relu_ext, name) for name in relu_ext.__all__}
         functions["relu_in_new_memory"] = relu_in_new_memory
-        return super().names(arrays, threads) | functions
+        others = {"y": arrays.y, "bits": arrays.bits, "matrix": arrays.matrix}
+        return super().names(arrays, threads) | functions | others
 
 
 def relu_in_new_memory(x):
@@ -130,6 +135,13 @@ class ReluExtOut(ReluExt):
 
     name, label = "relu_ext_out", "relu(x, out=y)"
     spellings = {"allocating": ["relu(x, out)"], "rebinding": ["relu(x, out)"]}
+
+
+class ReluExtWithoutBits(ReluExt):
+    """What relu_bits has to beat: the gradient from x itself, 32 times as much to keep."""
+
+    name, label = "relu_ext_without_bits", "relu_ext, relu and relu_grad"
+    spellings = {"bits": ["(relu(x, y), relu_grad(dy, x, out))[1]"]}
 
 
 class ReluExtC(Contender):
@@ -210,11 +222,16 @@ class NumPy(Contender):
         "leaky": ["maximum(x, multiply(x, 0.01, out=out), out=out)"],
         "clipped": ["clip(x, 0, 6, out=out)"],
         "add": ["maximum(add(dy, x, out=out), 0, out=out)"],
+        "bits": ["multiply(dy, maximum(x, 0, out=y) > 0, out=out)"],
+        "sparsity": ["(x == 0).mean()"],
+        "activity": ["(matrix > 0).sum(0)"],
+        "dead": ["~(matrix > 0).any(0)"],
     }
 
     def names(self, arrays, threads):
+        others = {"y": arrays.y, "matrix": arrays.matrix}
         functions = {f.__name__: f for f in (np.maximum, np.multiply, np.clip, np.add)}
-        return super().names(arrays, threads) | functions
+        return super().names(arrays, threads) | functions | others
 
 
 class Copy(Contender):
@@ -566,6 +583,7 @@ ALL = (
     ReluExt,
     ReluExtOneThread,
     ReluExtOut,
+    ReluExtWithoutBits,
     ReluExtC,
     ReluExtCLoop,
     NumPy,

@@ -14,11 +14,15 @@
 #define RELU_EXT_COUNTED_ROWS 252
 /* After so many, whether there are any columns left to find is asked. */
 #define RELU_EXT_SOUGHT_ROWS 16
-/* Bytes of a row counted in one go: of a page, and of a run taken for a matrix. */
-#define RELU_EXT_COUNTED_STRIP 4096
+/*
+ * Bytes of a row counted in one go, whose counters stay near, and of a run taken for
+ * a matrix. Processors fetch ahead along a row: from memory, short ones cost half.
+ */
+#define RELU_EXT_COUNTED_STRIP 32768
 #define RELU_EXT_COUNTED_RUN 256
-/* Rows shorter than this are counted by several at once. */
-#define RELU_EXT_COUNTED_FOLD 512
+/* Shorter rows are counted by several at once, up to so many bytes. */
+#define RELU_EXT_COUNTED_FOLD 16384
+#define RELU_EXT_SOUGHT_FOLD 2048
 #endif
 
 RELU_EXT_INLINE LANE_INT NAME(counts)(LANE_INT x, LANE_INT keep, LANE_INT least)
@@ -135,10 +139,8 @@ RELU_EXT_INLINE void NAME(count_rows)(const struct relu_ext_counted *c, bool any
 RELU_EXT_INLINE void NAME(count_columns)(const struct relu_ext_counted *c, bool any,
                                          const struct relu_ext_test *test)
 {
-    enum {
-        STRIP = RELU_EXT_COUNTED_STRIP / sizeof(LANE_INT),
-        FOLD = RELU_EXT_COUNTED_FOLD / sizeof(LANE_INT)
-    };
+    enum { STRIP = RELU_EXT_COUNTED_STRIP / sizeof(LANE_INT) };
+    const size_t long_row = (any ? RELU_EXT_SOUGHT_FOLD : RELU_EXT_COUNTED_FOLD) / sizeof(LANE_INT);
     const LANE_INT keep = (LANE_INT)test->keep, least = (LANE_INT)test->least;
 
     if (c->column_stride != sizeof(LANE_INT)) {
@@ -151,10 +153,11 @@ RELU_EXT_INLINE void NAME(count_columns)(const struct relu_ext_counted *c, bool 
         }
         return;
     }
-    /* Rows one behind the other: `fold` of them are one long row. */
+    /* Rows one behind the other: `fold` of them are one long row, of which 16 or more are left. */
     size_t fold = 1;
-    if (c->columns < FOLD && c->row_stride == (ptrdiff_t)(c->columns * sizeof(LANE_INT)))
-        fold = FOLD / c->columns < c->rows ? FOLD / c->columns : c->rows;
+    if (c->columns <= long_row / 2 && c->rows >= 32
+        && c->row_stride == (ptrdiff_t)(c->columns * sizeof(LANE_INT)))
+        fold = long_row / c->columns < c->rows / 16 ? long_row / c->columns : c->rows / 16;
 
     for (size_t first = 0; first < c->columns; first += STRIP) {
         const size_t n = c->columns - first < STRIP ? c->columns - first : STRIP;

@@ -132,8 +132,8 @@ def _output(out, given, array, name):
 
 def _check_bits(bits, size, name):
     if not isinstance(bits, np.ndarray) or bits.dtype != np.uint8:
-        what = f"an ndarray of {bits.dtype}" if isinstance(bits, np.ndarray) else type(bits).__name__
-        raise TypeError(f"bits is {what}, and must be an ndarray of uint8")
+        what = getattr(bits, "dtype", type(bits).__name__)
+        raise TypeError(f"bits must be an ndarray of uint8, not {what}")
     if bits.shape != (size,):
         raise ValueError(
             f"bits has shape {bits.shape}; one bit for each element of {name} makes ({size},)"

@@ -58,7 +58,8 @@ def test_every_length_and_offset(isa, char, rng):
 def test_matrices(isa, threads, char, zeros, rng):
     """Rows and columns from one to several strips, more rows than narrow counters hold."""
     for shape in [
-        (1, 5000), (2, 4097), (3, 1), (260, 1), (700, 3), (1030, 7), (300, 64), (17, 130), (521, 129)
+        (1, 5000), (2, 4097), (3, 1), (260, 1), (700, 3), (1030, 7), (300, 64), (17, 130),
+        (521, 129), (2, 33_001),
     ]:
         y = new(char, shape, rng)
         y[rng.random(shape) < zeros] = 0
