@@ -40,4 +40,19 @@ static const struct relu_ext_kernel {
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const void *a, const void *b, void *out,
                                     size_t n, size_t total);
 
+/* A call of relu_ext_scale_shift_relu: see relu_ext.h. */
+struct relu_ext_scale_shift {
+    const char *x_dtype, *y_dtype;
+    const void *x;
+    void *y;
+    const ptrdiff_t *x_strides, *y_strides;
+    const size_t *shape;
+    size_t ndim, axis;
+    const double *scale, *shift;
+};
+
+/* It may be a part of an operation over `total` elements, as above. */
+RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift *call,
+                                               size_t total);
+
 #endif

@@ -47,6 +47,13 @@ int relu_ext_get_num_threads_asked(void);
 size_t relu_ext_get_parallel_bytes(void);
 void relu_ext_set_parallel_bytes(size_t bytes);
 
+/*
+ * part(context, begin, end) for ranges that make up [0, count): one, or one a thread where the
+ * bytes that all of them move are worth it. A range may be empty.
+ */
+void relu_ext_parallel_for(size_t count, size_t bytes_moved,
+                           void (*part)(void *context, size_t begin, size_t end), void *context);
+
 /* To be called once, before any operation. */
 void relu_ext_parallel_init(void);
 

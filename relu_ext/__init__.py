@@ -8,6 +8,7 @@ callers who bring raw pointers; their contract is the header ``relu_ext.h``.
 from relu_ext._core import _C_API, available_isas, ffi, isa, lib, relu, relu_grad
 from relu_ext._embed import get_include, get_sources
 from relu_ext._inplace import relu_, relu_grad_
+from relu_ext._scale_shift import scale_shift_relu
 from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "relu_",
     "relu_grad",
     "relu_grad_",
+    "scale_shift_relu",
     "set_num_threads",
 ]
 __version__ = "0.1.0"

@@ -41,6 +41,10 @@ ffibuilder.cdef("""
     size_t relu_ext_get_parallel_bytes(void);
     void relu_ext_set_parallel_bytes(size_t bytes);
     void relu_ext_set_pool_bytes(size_t bytes);
+    void relu_ext_scale_shift_relu_arrays(
+        const char *x_dtype, uintptr_t x, const char *y_dtype, uintptr_t y, size_t ndim,
+        size_t axis, const ptrdiff_t *shape_and_strides, const double *scale,
+        const double *shift, size_t bytes_moved, int fresh);
 """)
 ffibuilder.set_source(
     "relu_ext._relu_ext",
@@ -49,9 +53,13 @@ ffibuilder.set_source(
     #include "fast_call.h"
     #include "parallel.h"
     #include "pool.h"
+    #include "scale_shift_threads.h"
     #include "ufuncs.h"
     """,
-    sources=[f"csrc/{name}.c" for name in ("relu_ext", "parallel", "ufuncs", "fast_call", "pool")],
+    sources=[
+        f"csrc/{name}.c"
+        for name in ("relu_ext", "parallel", "ufuncs", "fast_call", "pool", "scale_shift_threads")
+    ],
     depends=[str(path) for path in Path("csrc").glob("*.h")],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("RELU_EXT_MODULE", None)]
