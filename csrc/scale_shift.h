@@ -187,7 +187,7 @@ RELU_EXT_INLINE double scale_shift_relu_f64(double x)
 #define LOAD_f64_f32(x) ((double)(x))
 #define LOAD_f64_f64(x) (x)
 
-/* To float, rounded to odd, so that it can be rounded to fewer bits afterwards; x >= 0, or the NaN. */
+/* To float, rounded to odd, to be rounded to fewer bits afterwards; x >= 0, or the NaN. */
 RELU_EXT_INLINE float scale_shift_to_odd(double x)
 {
     float y = (float)x;

@@ -42,9 +42,8 @@ ffibuilder.cdef("""
     void relu_ext_set_parallel_bytes(size_t bytes);
     void relu_ext_set_pool_bytes(size_t bytes);
     void relu_ext_scale_shift_relu_arrays(
-        const char *x_dtype, uintptr_t x, const char *y_dtype, uintptr_t y, size_t ndim,
-        size_t axis, const ptrdiff_t *shape_and_strides, const double *scale,
-        const double *shift, size_t bytes_moved, int fresh);
+        const char *x_dtype, uintptr_t x, const char *y_dtype, uintptr_t y, size_t axis,
+        uintptr_t scale, uintptr_t shift, int fresh);
 """)
 ffibuilder.set_source(
     "relu_ext._relu_ext",

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from relu_ext._core import ffi, lib
+from relu_ext._core import lib
 
 _FROM = {np.dtype(t): n for t, n in (("u1", b"u8"), ("i2", b"i16"), ("f2", b"f16"))}
 _TO = {np.dtype("f2"): b"f16", np.dtype("f4"): b"f32", np.dtype("f8"): b"f64"}
@@ -115,25 +115,16 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
         out = np.empty(x.shape, dtype)
     else:
         _check_out(out, x.shape, dtype)
-        if not out.dtype.isnative:
+        if out.dtype not in _TO:  # in the other byte order
             out[...] = scale_shift_relu(
                 x, scale, shift, axis=out_axis, dtype=out.dtype.newbyteorder("=")
             )
             return out
-        if np.may_share_memory(x, out) and not _same_elements(x, out):
+        if x is not out and np.may_share_memory(x, out) and not _same_elements(x, out):
             x = x.copy()
+    # An object's address is its id; C reads where the elements are and how they lie.
     lib.relu_ext_scale_shift_relu_arrays(
-        _FROM[x.dtype],
-        x.__array_interface__["data"][0],
-        _TO[out.dtype],
-        out.__array_interface__["data"][0],
-        ndim,
-        out_axis,
-        x.shape + x.strides + out.strides,
-        ffi.from_buffer("double[]", scale),
-        ffi.from_buffer("double[]", shift),
-        x.nbytes + out.nbytes,
-        fresh,
+        _FROM[x.dtype], id(x), _TO[out.dtype], id(out), out_axis, id(scale), id(shift), fresh
     )
     return out
 
@@ -148,26 +139,31 @@ def _index(name, value, ndim):
 
 def _parameters(name, values, channels):
     """float64, C-ordered, one for each channel."""
-    values = np.asarray(values)
-    if values.dtype != _FLOAT64:
-        # ml_dtypes' are of kind V.
-        if values.dtype.kind not in "biufV" or not np.can_cast(values.dtype, _FLOAT64, "same_kind"):
-            raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
-        values = values.astype(_FLOAT64)
-    if values.shape == (channels,):
-        return np.ascontiguousarray(values)
-    if values.shape == ():
-        return np.full(channels, values)
-    raise ValueError(
-        f"{name} has shape {values.shape}; it has to be one number, or one for each of the "
-        f"{channels} channels"
-    )
+    if type(values) is not float:
+        values = np.asarray(values)
+        if values.dtype != _FLOAT64:
+            # ml_dtypes' are of kind V.
+            if values.dtype.kind not in "biufV" or not np.can_cast(
+                values.dtype, _FLOAT64, "same_kind"
+            ):
+                raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
+            values = values.astype(_FLOAT64)
+        if values.shape == (channels,):
+            return np.ascontiguousarray(values)
+        if values.shape != ():
+            raise ValueError(
+                f"{name} has shape {values.shape}; it has to be one number, or one for each of "
+                f"the {channels} channels"
+            )
+    everywhere = np.empty(channels)
+    everywhere.fill(values)
+    return everywhere
 
 
 def _check_out(out, shape, dtype):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}; it has to be an ndarray")
-    if out.dtype.newbyteorder("=") not in _TO:
+    if out.dtype not in _TO and out.dtype.newbyteorder("=") not in _TO:
         raise TypeError(f"out has dtype {out.dtype}; it has to be one of {_names(_TO)}")
     if dtype is not None and np.dtype(dtype) != out.dtype:
         raise TypeError(f"dtype is {np.dtype(dtype)}, and out has {out.dtype}: pass one of them")
