@@ -254,7 +254,7 @@ typedef void scale_shift_kernel(const void *x, const void *scale, const void *sh
 /* Has the instruction set a fused multiply-add? */
 #define SCALE_SHIFT_FMA_avx512 true
 #define SCALE_SHIFT_FMA_avx2 true
-#if defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+#if (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)) || defined(__aarch64__)
 #define SCALE_SHIFT_FMA_baseline true
 #else
 #define SCALE_SHIFT_FMA_baseline false

@@ -138,7 +138,7 @@ def _index(name, value, ndim):
 
 
 def _parameters(name, values, channels):
-    """float64, C-ordered, one for each channel."""
+    """float64, contiguous, one for each channel; new, as `out` may lie in the same memory."""
     if type(values) is not float:
         values = np.asarray(values)
         if values.dtype != _FLOAT64:
@@ -147,9 +147,8 @@ def _parameters(name, values, channels):
                 values.dtype, _FLOAT64, "same_kind"
             ):
                 raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
-            values = values.astype(_FLOAT64)
         if values.shape == (channels,):
-            return np.ascontiguousarray(values)
+            return values.astype(_FLOAT64)
         if values.shape != ():
             raise ValueError(
                 f"{name} has shape {values.shape}; it has to be one number, or one for each of "
