@@ -118,6 +118,20 @@ def test_rounded_once(isa, name, rng):
     assert_right(x, *parameters, name, name)
 
 
+@pytest.mark.parametrize("name", ["f32", "f64"])
+def test_the_least_shift_breaks_a_tie(isa, name, rng):
+    """Products of one bit too many, so exactly between two results, and shifts far below."""
+    mantissa_bits = reference.FLOATS[name][1]
+    n, first = 4000, mantissa_bits // 2 + 1
+    x = rng.integers(2 ** (first - 1), 2**first, n) | 1
+    scale = rng.integers(2 ** (mantissa_bits + 1 - first), 2 ** (mantissa_bits + 2 - first), n) | 1
+    tie = x * scale >= 2 ** (mantissa_bits + 1)
+    assert tie.sum() > 1000
+    shift = rng.choice([-1.0, 0.0, 1.0], n) * 2.0 ** rng.integers(-140, -40, n)
+    x = x.astype(reference.STORAGE[name])
+    assert_right(x[tie], scale[tie].astype(np.float64), shift[tie], name, name)
+
+
 @pytest.mark.parametrize("to_name", ["f16", "bf16", "f32"])
 def test_ties_and_subnormals_of_the_result(isa, to_name, rng):
     """f64 sums next to what lies halfway between two results."""
