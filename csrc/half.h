@@ -34,27 +34,21 @@ RELU_EXT_INLINE float relu_ext_float_from_f16(uint16_t h)
     normal += magnitude >= 0x7C00 ? rebias : 0;
     /* By way of an integer: to read the bits as a subnormal float costs an exception inside. */
     uint32_t subnormal = relu_ext_float_bits((float)(int32_t)magnitude * 0x1p-24f);
-    /* A mask, as GCC would make a branch of a choice. */
-    uint32_t is_subnormal = 0U - (magnitude < 0x0400);
-    return relu_ext_bits_float(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
+    return relu_ext_bits_float(sign | (magnitude < 0x0400 ? subnormal : normal));
 }
 
 RELU_EXT_INLINE uint16_t relu_ext_f16_from_float(float x)
 {
     const uint32_t bits = relu_ext_float_bits(x), magnitude = bits & 0x7FFFFFFF;
     const uint32_t rebias = (uint32_t)(127 - 15) << 23;
-    /* Masks, as GCC would make branches of choices; each is the sign of a difference. */
-    const uint32_t is_subnormal = 0U - ((magnitude - 0x38800000) >> 31);
-    const uint32_t is_infinite = 0U - ((0x477FF000 - 1 - magnitude) >> 31); /* rounds to 2^16 */
-    const uint32_t is_nan = 0U - ((0x7F800000 - magnitude) >> 31);
     /* Half of the last place that is kept, less one where that place is even. */
     uint32_t normal = (magnitude - rebias + 0xFFF + ((magnitude >> 13) & 1)) >> 13;
-    normal = (normal & ~is_infinite) | (0x7C00 & is_infinite);
+    normal = magnitude >= 0x477FF000 ? 0x7C00 : normal; /* rounds to 2^16 or more */
+    normal = magnitude > 0x7F800000 ? 0x7E00 : normal;
     /* The last place of 0.5f is that of f16's subnormals: the addition rounds. */
     uint32_t subnormal = relu_ext_float_bits(relu_ext_bits_float(magnitude) + 0.5f) - 0x3F000000;
-    uint32_t number = (subnormal & is_subnormal) | (normal & ~is_subnormal);
-    number |= bits >> 16 & 0x8000;
-    return (uint16_t)((number & ~is_nan) | (0x7E00 & is_nan));
+    uint32_t sign = magnitude > 0x7F800000 ? 0 : bits >> 16 & 0x8000;
+    return (uint16_t)(sign | (magnitude < 0x38800000 ? subnormal : normal));
 }
 
 RELU_EXT_INLINE float relu_ext_float_from_bf16(uint16_t h)

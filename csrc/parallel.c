@@ -143,15 +143,18 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
 void relu_ext_parallel_for(size_t count, size_t bytes_moved,
                            void (*part)(void *context, size_t begin, size_t end), void *context)
 {
+    if (count == 0)
+        return;
 #ifdef _OPENMP
     if (bytes_moved >= relu_ext_get_parallel_bytes()) {
-        const int threads = relu_ext_get_num_threads();
+        const int most = relu_ext_get_num_threads();
+        const int threads = count < (size_t)most ? (int)count : most;
         if (threads > 1) {
-            const size_t each = count / (size_t)threads, rest = count % (size_t)threads;
+            const size_t each = count / (size_t)threads, more = count % (size_t)threads;
 #pragma omp parallel for schedule(static) num_threads(threads)
             for (int t = 0; t < threads; t++) {
-                const size_t i = (size_t)t, begin = each * i + (i < rest ? i : rest);
-                part(context, begin, begin + each + (i < rest));
+                size_t i = (size_t)t, begin = i * each + (i < more ? i : more);
+                part(context, begin, begin + each + (i < more));
             }
             return;
         }

@@ -30,6 +30,13 @@ struct relu_ext_rows {
 void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r);
 
 /*
+ * part(context, begin, end) for ranges that make up 0 to count: one, or as many as
+ * threads where so many bytes to move are worth it. None is empty.
+ */
+void relu_ext_parallel_for(size_t count, size_t bytes_moved,
+                           void (*part)(void *context, size_t begin, size_t end), void *context);
+
+/*
  * The number of threads that a long operation called from here would run on: the
  * number set below, but never more than OpenMP would use (OMP_NUM_THREADS, CPU
  * affinity, threadpoolctl), and 1 in a forked child and inside a parallel region.
@@ -46,13 +53,6 @@ int relu_ext_get_num_threads_asked(void);
  */
 size_t relu_ext_get_parallel_bytes(void);
 void relu_ext_set_parallel_bytes(size_t bytes);
-
-/*
- * part(context, begin, end) for ranges that make up [0, count): one, or one a thread where the
- * bytes that all of them move are worth it. A range may be empty.
- */
-void relu_ext_parallel_for(size_t count, size_t bytes_moved,
-                           void (*part)(void *context, size_t begin, size_t end), void *context);
 
 /* To be called once, before any operation. */
 void relu_ext_parallel_init(void);

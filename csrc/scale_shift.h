@@ -20,14 +20,14 @@ typedef uint16_t scale_shift_bf16 RELU_EXT_ANY_POINTER;
 typedef float scale_shift_f32 RELU_EXT_ANY_POINTER;
 typedef double scale_shift_f64 RELU_EXT_ANY_POINTER;
 
-RELU_EXT_INLINE uint64_t double_bits(double x)
+RELU_EXT_INLINE uint64_t relu_ext_double_bits(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-RELU_EXT_INLINE double bits_double(uint64_t bits)
+RELU_EXT_INLINE double relu_ext_bits_double(uint64_t bits)
 {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -55,18 +55,19 @@ RELU_EXT_INLINE float scale_shift_fma_f32(float a, float b, float c, bool hardwa
     double back = sum - product;
     double error = (product - (sum - back)) + (addend - back); /* exact; NaN if sum is not finite */
     /* On bits, as not every instruction set compares 64-bit lanes. */
-    uint64_t bits = double_bits(sum), error_bits = double_bits(error), magnitude = error_bits << 1;
+    uint64_t bits = relu_ext_double_bits(sum), error_bits = relu_ext_double_bits(error);
+    uint64_t magnitude = error_bits << 1;
     uint64_t inexact = (magnitude | -magnitude) >> 63;
     uint64_t infinite = ((bits & 0x7FF0000000000000) + 0x0010000000000000) >> 63;
     uint64_t to_odd = inexact & ~infinite & ~bits, less = (error_bits ^ bits) >> 63;
-    return (float)bits_double(bits + to_odd - 2 * (to_odd & less));
+    return (float)relu_ext_bits_double(bits + to_odd - 2 * (to_odd & less));
 }
 
 #if defined(__SIZEOF_INT128__)
 /* The bits of |x| as significand * 2^exponent, with bit 52 of the significand set; x != 0. */
 static uint64_t scale_shift_significand(double x, int *exponent)
 {
-    uint64_t bits = double_bits(x) & INT64_MAX;
+    uint64_t bits = relu_ext_double_bits(x) & INT64_MAX;
     int biased = (int)(bits >> 52), zeros;
     if (biased > 0) {
         *exponent = biased - 1075;
@@ -103,7 +104,8 @@ static double scale_shift_soft_fma(double a, double b, double c)
     uint64_t a_bits = scale_shift_significand(a, &a_exponent);
     uint64_t b_bits = scale_shift_significand(b, &b_exponent);
     uint64_t c_bits = scale_shift_significand(c, &c_exponent);
-    uint64_t sign = (double_bits(a) ^ double_bits(b)) >> 63, c_sign = double_bits(c) >> 63;
+    uint64_t sign = (relu_ext_double_bits(a) ^ relu_ext_double_bits(b)) >> 63;
+    uint64_t c_sign = relu_ext_double_bits(c) >> 63;
     /* Both with their first bit at or next to bit 124, and room for a carry. */
     scale_shift_u128 product = (scale_shift_u128)a_bits * b_bits << 19;
     scale_shift_u128 addend = (scale_shift_u128)c_bits << 72, sum;
@@ -131,7 +133,7 @@ static double scale_shift_soft_fma(double a, double b, double c)
     sum <<= zeros;
     exponent += 127 - zeros; /* of the first bit */
     if (exponent > 1023)
-        return bits_double(sign << 63 | 0x7FF0000000000000);
+        return relu_ext_bits_double(sign << 63 | 0x7FF0000000000000);
     uint64_t before = 0;
     if (exponent < -1022)
         sum = scale_shift_jam(sum, -1022 - exponent);
@@ -140,7 +142,7 @@ static double scale_shift_soft_fma(double a, double b, double c)
     const scale_shift_u128 half = (scale_shift_u128)1 << 74, rest = sum & (2 * half - 1);
     uint64_t kept = (uint64_t)(sum >> 75);
     kept += rest > half || (rest == half && (kept & 1));
-    return bits_double(sign << 63 | (before + kept));
+    return relu_ext_bits_double(sign << 63 | (before + kept));
 }
 #else
 #define scale_shift_soft_fma fma
@@ -169,9 +171,9 @@ RELU_EXT_INLINE float scale_shift_relu_f32(float x)
 
 RELU_EXT_INLINE double scale_shift_relu_f64(double x)
 {
-    const uint64_t bits = double_bits(x), negative = 0 - (bits >> 63);
+    const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
     const uint64_t nan = 0 - ((0x7FF0000000000000 - (bits & INT64_MAX)) >> 63);
-    return bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
+    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
 }
 
 /* Elements in the type that is computed in. All of these are exact. */
@@ -192,7 +194,8 @@ RELU_EXT_INLINE float scale_shift_to_odd(double x)
 {
     float y = (float)x;
     uint32_t bits = relu_ext_float_bits(y);
-    uint64_t exact = double_bits(x), rounded = double_bits((double)y), even = ~bits & 1;
+    uint64_t exact = relu_ext_double_bits(x), rounded = relu_ext_double_bits((double)y);
+    uint64_t even = ~bits & 1;
     uint64_t up = (rounded - exact) >> 63, down = (exact - rounded) >> 63;
     return relu_ext_bits_float(bits + (uint32_t)((up - down) & (0 - even)));
 }
