@@ -69,6 +69,7 @@
 #define add_relu_bf16 RELU_EXT_JOIN(RELU_EXT_PREFIX, add_relu_bf16)
 #define add_relu_f32 RELU_EXT_JOIN(RELU_EXT_PREFIX, add_relu_f32)
 #define add_relu_f64 RELU_EXT_JOIN(RELU_EXT_PREFIX, add_relu_f64)
+#define relu_ext_scale_shift_relu RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_scale_shift_relu)
 #define relu_ext_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_isa)
 #define relu_ext_available_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_available_isa)
 #define relu_ext_use_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_use_isa)
