@@ -111,4 +111,19 @@ extern void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct re
                            const struct relu_ext_test *test);
 #endif
 
+/* A call of relu_ext_scale_shift_relu: see relu_ext.h. */
+struct relu_ext_scale_shift {
+    const char *x_dtype, *y_dtype;
+    const void *x;
+    void *y;
+    const ptrdiff_t *x_strides, *y_strides;
+    const size_t *shape;
+    size_t ndim, axis;
+    const double *scale, *shift;
+};
+
+/* It may be a part of an operation over `total` elements, as above. */
+RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift *call,
+                                               size_t total);
+
 #endif

@@ -20,9 +20,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define RELU_EXT_INLINE static inline __attribute__((always_inline))
 #define RELU_EXT_ANY_POINTER __attribute__((may_alias, aligned(1)))
+#define RELU_EXT_NOINLINE __attribute__((noinline))
 #else
 #define RELU_EXT_INLINE static inline
 #define RELU_EXT_ANY_POINTER
+#define RELU_EXT_NOINLINE
 #endif
 
 /*
@@ -89,6 +91,7 @@
 #include "arithmetic.h"
 
 #include "stream.h"
+#include "scale_shift.h"
 
 /* relu_f32_avx2, and so on. */
 typedef void relu_ext_function(const void *a, const void *b, const void *c, bool uniform, void *out,
@@ -170,6 +173,7 @@ struct isa {
     const char *name;
     bool (*supported)(void);
     void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
+    const struct scale_shift_isa *scale_shift;
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
     packer *pack[RELU_EXT_LANE_COUNT];
     bits_gradient *grad_bits[RELU_EXT_LANE_COUNT];
@@ -188,9 +192,9 @@ RELU_EXT_ISAS(DEFINE_SUPPORTED)
 
 #define KERNEL_POINTER(dtype, type, lane, T, op, body, signature, isa) op##_##dtype##_##isa,
 #define ISA_ENTRY(isa, target, condition)                                              \
-    {#isa, isa##_supported, stream_block_##isa, {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}, \
-     {RELU_EXT_LANES(PACK_POINTER, isa)}, {RELU_EXT_LANES(GRAD_BITS_POINTER, isa)},    \
-     ISA_SLOPE_TERMS(isa) ISA_COUNTERS(isa)},
+    {#isa, isa##_supported, stream_block_##isa, &scale_shift_##isa,                    \
+     {RELU_EXT_KERNELS(KERNEL_POINTER, isa)}, {RELU_EXT_LANES(PACK_POINTER, isa)},     \
+     {RELU_EXT_LANES(GRAD_BITS_POINTER, isa)}, ISA_SLOPE_TERMS(isa) ISA_COUNTERS(isa)},
 static const struct isa isas[] = {RELU_EXT_ISAS(ISA_ENTRY)};
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
 
@@ -536,3 +540,38 @@ void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, const char 
         relu_ext_run_grad_bits(relu_ext_id_relu_##dtype, dy, bits, dx, n, n);          \
     }
 RELU_EXT_FLOATS(BITS_ENTRY, )
+
+RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift *call,
+                                               size_t total)
+{
+    const struct isa *isa = current_isa();
+    const struct scale_shift_pair *pair = scale_shift_pairs, *end = pair + SCALE_SHIFT_COUNT;
+
+    while (pair < end && (strcmp(pair->x, call->x_dtype) || strcmp(pair->y, call->y_dtype)))
+        pair++;
+    if (pair == end || call->ndim > SCALE_SHIFT_DIMS || call->axis >= call->ndim)
+        return -1;
+    for (size_t k = 0; k < call->ndim; k++)
+        if (call->shape[k] == 0)
+            return 0;
+    const bool stream = total * (pair->x_size + pair->y_size) >= relu_ext_get_stream_bytes()
+        && call->x != call->y;
+    relu_ext_float_env before = relu_ext_float_env_default();
+    scale_shift_walk(isa->scale_shift, stream ? isa->stream_block : NULL,
+                     (size_t)(pair - scale_shift_pairs), call);
+    relu_ext_float_env_restore(before);
+    return 0;
+}
+
+int relu_ext_scale_shift_relu(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
+                              const char *y_dtype, void *y, const ptrdiff_t *y_strides,
+                              const size_t *shape, size_t ndim, size_t axis,
+                              const double *scale, const double *shift)
+{
+    const struct relu_ext_scale_shift call = {x_dtype, y_dtype, x, y, x_strides, y_strides,
+                                              shape, ndim, axis, scale, shift};
+    size_t total = 1;
+    for (size_t k = 0; k < ndim; k++)
+        total *= shape[k];
+    return relu_ext_run_scale_shift(&call, total);
+}

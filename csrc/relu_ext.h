@@ -230,6 +230,31 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
                                             long double *dx, size_t n);
 
 /*
+ * y = max(x * scale + shift, 0), with a scale and a shift for each index of one axis: pixels
+ * to what a network expects, a folded batch normalization. x and y are of any dtypes and
+ * layouts; one pass converts, computes and changes the layout, (H, W, C) to (C, H, W) say.
+ *
+ *   x_dtype       "u8" "i16" "f16" "bf16" "f32" "f64"
+ *   y_dtype       "f16" "bf16" "f32" "f64"
+ *   shape, ndim   of x and of y, whose axes are in the same order; ndim 1 to 64
+ *   strides       in bytes, one an axis, of either sign
+ *   axis          the channels': scale and shift have shape[axis] elements each
+ *
+ * Computed in double if x or y is f64, else in float, to which scale and shift are rounded:
+ * one fused multiply-add, rounded once, to nearest; then +0.0 for what is <= 0, and for every
+ * NaN the positive quiet one without payload; then rounded, once more, to y's dtype if that
+ * is shorter. The bits are the same everywhere, whatever the floating-point settings; no flags
+ * are left raised. What relu_f32 and the others say of bounds, alignment, threads and cost
+ * holds here. y may be x itself if dtypes and strides are the same, and may not overlap it
+ * otherwise. Returns 0, or -1, with nothing written, for a dtype, ndim or axis that is none.
+ */
+RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
+                                           const ptrdiff_t *x_strides, const char *y_dtype,
+                                           void *y, const ptrdiff_t *y_strides,
+                                           const size_t *shape, size_t ndim, size_t axis,
+                                           const double *scale, const double *shift);
+
+/*
  * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on
  * x86-64, NEON on AArch64 and elsewhere whatever the compiler targets. The best
  * that this CPU can run is chosen at the first call into the library.

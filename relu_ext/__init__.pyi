@@ -33,6 +33,7 @@ __all__ = [
     "relu_",
     "relu_grad",
     "relu_grad_",
+    "scale_shift_relu",
     "set_num_threads",
     "set_output_cache",
     "sparsity",
@@ -74,6 +75,16 @@ def prelu(
 def prelu_slope_grad(
     dy: npt.ArrayLike, x: npt.ArrayLike, axis: SupportsIndex | None = 1
 ) -> Any: ...
+def scale_shift_relu(
+    x: npt.ArrayLike,
+    scale: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    *,
+    axis: SupportsIndex = -1,
+    out_axis: SupportsIndex | None = None,
+    out: npt.NDArray[Any] | None = None,
+    dtype: npt.DTypeLike | None = None,
+) -> npt.NDArray[Any]: ...
 def sparsity(y: npt.ArrayLike) -> float: ...
 def activity(
     y: npt.ArrayLike, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = 0

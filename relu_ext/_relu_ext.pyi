@@ -60,6 +60,21 @@ class _Lib:
     relu_grad_f64: _ReluGrad
     relu_grad_longdouble: _ReluGrad
 
+    def relu_ext_scale_shift_relu(
+        self,
+        x_dtype: bytes,
+        x: Any,
+        x_strides: Any,
+        y_dtype: bytes,
+        y: Any,
+        y_strides: Any,
+        shape: Any,
+        ndim: int,
+        axis: int,
+        scale: Any,
+        shift: Any,
+        /,
+    ) -> int: ...
     def relu_ext_isa(self) -> _CData: ...
     def relu_ext_available_isa(self, i: int, /) -> _CData: ...
     def relu_ext_use_isa(self, name: bytes, /) -> int: ...
@@ -77,6 +92,18 @@ class _Lib:
     def relu_ext_get_parallel_bytes(self) -> int: ...
     def relu_ext_set_parallel_bytes(self, bytes: int, /) -> None: ...
     def relu_ext_set_pool_bytes(self, bytes: int, /) -> None: ...
+    def relu_ext_scale_shift_relu_arrays(
+        self,
+        x_dtype: bytes,
+        x: int,
+        y_dtype: bytes,
+        y: int,
+        axis: int,
+        scale: int,
+        shift: int,
+        fresh: int,
+        /,
+    ) -> None: ...
 
 ffi: _FFI
 lib: _Lib

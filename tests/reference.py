@@ -162,6 +162,104 @@ def is_zero(x, name):
         _, exponent, mantissa = fields(x, name)
         return (exponent == 0) & (mantissa == 0)
     return _word(bytes_of(x), 0, STORAGE[name].itemsize) == 0
+def scale_shift_relu(x, scale, shift, to, name=None):
+    """
+    Of float64 scales and shifts that broadcast with x, in the format `to`; in exact integer
+    arithmetic, element by element.
+    """
+    name = name or format_of(x.dtype)
+    x, scale, shift = np.broadcast_arrays(x, scale, shift)
+    compute = "f64" if "f64" in (name, to) else "f32"
+    rounded = [
+        [_number(_round(_number(bits, "f64"), compute), compute) for bits in _bits(a, "f64")]
+        for a in (scale, shift)
+    ]
+    numbers = (_number(bits, name) for bits in _bits(x, name))
+    results = []
+    for number, a, b in zip(numbers, *rounded, strict=True):
+        bits = _round(_rectified(_fused(number, a, b)), compute)
+        if to != compute:
+            bits = _round(_number(bits, compute), to)
+        results.append(bits)
+    return np.array(results, f"u{STORAGE[to].itemsize}").view(STORAGE[to]).reshape(x.shape)
+
+
+# Below, a number is (m, e) for m * 2**e, or the string "inf", "-inf" or "nan".
+
+
+def _bits(a, name):
+    return np.ascontiguousarray(a).reshape(-1).view(f"u{STORAGE[name].itemsize}").tolist()
+
+
+def _number(bits, name):
+    if name in UNSIGNED:
+        return bits, 0
+    if name in SIGNED:
+        size = 8 * STORAGE[name].itemsize
+        return bits - (bits >> (size - 1) << size), 0
+    exponent_bits, mantissa_bits = FLOATS[name]
+    sign = -1 if bits >> (exponent_bits + mantissa_bits) else 1
+    exponent = bits >> mantissa_bits & (2**exponent_bits - 1)
+    mantissa = bits & (2**mantissa_bits - 1)
+    if exponent == 2**exponent_bits - 1:
+        return "nan" if mantissa else "inf" if sign > 0 else "-inf"
+    significand = mantissa + (2**mantissa_bits if exponent else 0)
+    return sign * significand, max(exponent, 1) + _last_place(name) - 1
+
+
+def _last_place(name):
+    """The exponent of the smallest subnormal."""
+    exponent_bits, mantissa_bits = FLOATS[name]
+    return 2 - 2 ** (exponent_bits - 1) - mantissa_bits
+
+
+def _fused(x, a, b):
+    """x * a + b"""
+    if "nan" in (x, a, b):
+        return "nan"
+
+    def sign(number):
+        return (-1 if number == "-inf" else 1) if isinstance(number, str) else number[0]
+
+    product = sign(x) * sign(a)
+    if isinstance(x, str) or isinstance(a, str):
+        product = "nan" if product == 0 else "inf" if product > 0 else "-inf"
+        return product if not isinstance(b, str) or b == product else "nan"
+    if isinstance(b, str):
+        return b
+    exponent = x[1] + a[1]
+    low = min(exponent, b[1])
+    return (product << (exponent - low)) + (b[0] << (b[1] - low)), low
+
+
+def _rectified(number):
+    if isinstance(number, str):
+        return (0, 0) if number == "-inf" else number
+    return number if number[0] > 0 else (0, 0)
+
+
+def _round(number, name):
+    """The bits of the nearest float, to even; of a NaN the positive quiet one."""
+    exponent_bits, mantissa_bits = FLOATS[name]
+    infinity = (2**exponent_bits - 1) << mantissa_bits
+    if isinstance(number, str):
+        sign = number == "-inf"
+        bits = infinity | (1 << (mantissa_bits - 1) if number == "nan" else 0)
+    elif number[0] == 0:
+        sign = bits = 0
+    else:
+        sign, m, e = number[0] < 0, abs(number[0]), number[1]
+        last = max(m.bit_length() + e - mantissa_bits - 1, _last_place(name))
+        if last <= e:
+            m <<= e - last
+        else:
+            half = 1 << (last - e - 1)
+            rest = m & (2 * half - 1)
+            m >>= last - e
+            m += rest > half or (rest == half and m % 2)
+        # An m of one bit more is the next power of two, as is the sum.
+        bits = min(((last - _last_place(name)) << mantissa_bits) + m, infinity)
+    return int(sign) << (exponent_bits + mantissa_bits) | bits
 
 
 def format_of(dtype):

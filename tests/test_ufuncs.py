@@ -638,7 +638,7 @@ def test_pickle_loads_in_another_process(ufunc):
     assert done.stdout.decode().strip() == str(want)
 
 
-@pytest.mark.parametrize("name", ["relu", "relu_", "relu_grad", "relu_grad_"])
+@pytest.mark.parametrize("name", ["relu", "relu_", "relu_grad", "relu_grad_", "scale_shift_relu"])
 def test_examples_in_docstrings(name):
     (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(relu_ext, name), name)
     results = doctest.DocTestRunner().run(examples)

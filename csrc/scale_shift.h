@@ -1,0 +1,624 @@
+/*
+ * scale_shift_relu: y = max(x * scale + shift, 0), channel by channel, between
+ * dtypes and layouts. relu_ext.c includes this and compiles it once for each
+ * instruction set.
+ *
+ * The kernels go over contiguous elements that are in the order of y: channel by
+ * channel with one scale and shift each, or interleaved, with as many scales and
+ * shifts as elements. x that is in another order is copied into that order
+ * first, a block in L1 at a time, and so is y afterwards.
+ */
+#ifndef RELU_EXT_SCALE_SHIFT_H
+#define RELU_EXT_SCALE_SHIFT_H
+
+#include <math.h>
+
+typedef uint8_t scale_shift_u8 RELU_EXT_ANY_POINTER;
+typedef int16_t scale_shift_i16 RELU_EXT_ANY_POINTER;
+typedef uint16_t scale_shift_f16 RELU_EXT_ANY_POINTER;
+typedef uint16_t scale_shift_bf16 RELU_EXT_ANY_POINTER;
+typedef float scale_shift_f32 RELU_EXT_ANY_POINTER;
+typedef double scale_shift_f64 RELU_EXT_ANY_POINTER;
+
+/*
+ * a * b + c, rounded once. `hardware` is a constant; without it the same bits are
+ * made of what there is, since a * b + c written out would be rounded twice.
+ */
+RELU_EXT_INLINE float scale_shift_fma_f32(float a, float b, float c, bool hardware)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    if (hardware)
+        return __builtin_fmaf(a, b, c);
+#endif
+    (void)hardware;
+    /*
+     * The product of two floats is exact in double. The sum is not, but to double it
+     * may be rounded to odd: to the neighbour whose last bit is 1, unless it is exact.
+     * With 29 bits more than a float, its rounding to float is that of the exact sum.
+     */
+    double product = (double)a * b, addend = c;
+    double sum = product + addend;
+    double back = sum - product;
+    double error = (product - (sum - back)) + (addend - back); /* exact; NaN if sum is not finite */
+    /* On bits, as not every instruction set compares 64-bit lanes. */
+    uint64_t bits = relu_ext_double_bits(sum), error_bits = relu_ext_double_bits(error);
+    uint64_t magnitude = error_bits << 1;
+    uint64_t inexact = (magnitude | -magnitude) >> 63;
+    uint64_t infinite = ((bits & 0x7FF0000000000000) + 0x0010000000000000) >> 63;
+    uint64_t to_odd = inexact & ~infinite & ~bits, less = (error_bits ^ bits) >> 63;
+    return (float)relu_ext_bits_double(bits + to_odd - 2 * (to_odd & less));
+}
+
+#if defined(__SIZEOF_INT128__)
+/* The bits of |x| as significand * 2^exponent, with bit 52 of the significand set; x != 0. */
+static uint64_t scale_shift_significand(double x, int *exponent)
+{
+    uint64_t bits = relu_ext_double_bits(x) & INT64_MAX;
+    int biased = (int)(bits >> 52), zeros;
+    if (biased > 0) {
+        *exponent = biased - 1075;
+        return (bits & 0xFFFFFFFFFFFFF) | 0x10000000000000;
+    }
+    zeros = __builtin_clzll(bits) - 11;
+    *exponent = -1074 - zeros;
+    return bits << zeros;
+}
+
+__extension__ typedef unsigned __int128 scale_shift_u128;
+
+/* x / 2^n, whose last bit also stands for all that was shifted out. */
+static scale_shift_u128 scale_shift_jam(scale_shift_u128 x, int n)
+{
+    if (n >= 128)
+        return x != 0;
+    return n == 0 ? x : x >> n | ((x << (128 - n)) != 0);
+}
+
+/* In integers; C's own fma would need the mathematical library to be linked. */
+static double scale_shift_soft_fma(double a, double b, double c)
+{
+    /* Rounded only once as they are: what is not finite, and where one of the terms is zero. */
+    const bool finite = a - a == 0 && b - b == 0;
+    if (finite && !(c - c == 0))
+        return c + c;
+    if (!finite || a == 0 || b == 0)
+        return a * b + c;
+    if (c == 0)
+        return a * b;
+
+    int a_exponent, b_exponent, c_exponent;
+    uint64_t a_bits = scale_shift_significand(a, &a_exponent);
+    uint64_t b_bits = scale_shift_significand(b, &b_exponent);
+    uint64_t c_bits = scale_shift_significand(c, &c_exponent);
+    uint64_t sign = (relu_ext_double_bits(a) ^ relu_ext_double_bits(b)) >> 63;
+    uint64_t c_sign = relu_ext_double_bits(c) >> 63;
+    /* Both with their first bit at or next to bit 124, and room for a carry. */
+    scale_shift_u128 product = (scale_shift_u128)a_bits * b_bits << 19;
+    scale_shift_u128 addend = (scale_shift_u128)c_bits << 72, sum;
+    int exponent = a_exponent + b_exponent - 19;
+    c_exponent -= 72;
+    if (exponent >= c_exponent)
+        addend = scale_shift_jam(addend, exponent - c_exponent);
+    else {
+        product = scale_shift_jam(product, c_exponent - exponent);
+        exponent = c_exponent;
+    }
+    if (sign == c_sign)
+        sum = product + addend;
+    else if (product >= addend)
+        sum = product - addend;
+    else {
+        sum = addend - product;
+        sign = c_sign;
+    }
+    if (sum == 0)
+        return 0;
+
+    uint64_t high = (uint64_t)(sum >> 64);
+    int zeros = high ? __builtin_clzll(high) : 64 + __builtin_clzll((uint64_t)sum);
+    sum <<= zeros;
+    exponent += 127 - zeros; /* of the first bit */
+    if (exponent > 1023)
+        return relu_ext_bits_double(sign << 63 | 0x7FF0000000000000);
+    uint64_t before = 0;
+    if (exponent < -1022)
+        sum = scale_shift_jam(sum, -1022 - exponent);
+    else
+        before = (uint64_t)(exponent + 1022) << 52; /* one less: bit 52 below adds it */
+    const scale_shift_u128 half = (scale_shift_u128)1 << 74, rest = sum & (2 * half - 1);
+    uint64_t kept = (uint64_t)(sum >> 75);
+    kept += rest > half || (rest == half && (kept & 1));
+    return relu_ext_bits_double(sign << 63 | (before + kept));
+}
+#else
+#define scale_shift_soft_fma fma
+#endif
+
+RELU_EXT_INLINE double scale_shift_fma_f64(double a, double b, double c, bool hardware)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    if (hardware)
+        return __builtin_fma(a, b, c);
+#endif
+    (void)hardware;
+    return scale_shift_soft_fma(a, b, c);
+}
+
+/*
+ * relu's rule, and for a NaN the one that is the same on every machine. Masks, each the sign
+ * of a difference, as GCC would make branches of choices.
+ */
+RELU_EXT_INLINE float scale_shift_relu_f32(float x)
+{
+    const uint32_t bits = relu_ext_float_bits(x), negative = 0U - (bits >> 31);
+    const uint32_t nan = 0U - ((0x7F800000 - (bits & 0x7FFFFFFF)) >> 31);
+    return relu_ext_bits_float((bits & ~negative & ~nan) | (nan & 0x7FC00000));
+}
+
+RELU_EXT_INLINE double scale_shift_relu_f64(double x)
+{
+    const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
+    const uint64_t nan = 0 - ((0x7FF0000000000000 - (bits & INT64_MAX)) >> 63);
+    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
+}
+
+/* Elements in the type that is computed in. All of these are exact. */
+#define LOAD_f32_u8(x) ((float)(int32_t)(x))
+#define LOAD_f32_i16(x) ((float)(int32_t)(x))
+#define LOAD_f32_f16(x) relu_ext_float_from_f16(x)
+#define LOAD_f32_bf16(x) relu_ext_float_from_bf16(x)
+#define LOAD_f32_f32(x) (x)
+#define LOAD_f64_u8(x) ((double)(int32_t)(x))
+#define LOAD_f64_i16(x) ((double)(int32_t)(x))
+#define LOAD_f64_f16(x) ((double)relu_ext_float_from_f16(x))
+#define LOAD_f64_bf16(x) ((double)relu_ext_float_from_bf16(x))
+#define LOAD_f64_f32(x) ((double)(x))
+#define LOAD_f64_f64(x) (x)
+
+/* To float, rounded to odd, to be rounded to fewer bits afterwards; x >= 0, or the NaN. */
+RELU_EXT_INLINE float scale_shift_to_odd(double x)
+{
+    float y = (float)x;
+    uint32_t bits = relu_ext_float_bits(y);
+    uint64_t exact = relu_ext_double_bits(x), rounded = relu_ext_double_bits((double)y);
+    uint64_t even = ~bits & 1;
+    uint64_t up = (rounded - exact) >> 63, down = (exact - rounded) >> 63;
+    return relu_ext_bits_float(bits + (uint32_t)((up - down) & (0 - even)));
+}
+
+#define STORE_f32_f16(y) relu_ext_f16_from_float(y)
+#define STORE_f32_bf16(y) relu_ext_bf16_from_float(y)
+#define STORE_f32_f32(y) (y)
+#define STORE_f64_f16(y) relu_ext_f16_from_float(scale_shift_to_odd(y))
+#define STORE_f64_bf16(y) relu_ext_bf16_from_float(scale_shift_to_odd(y))
+#define STORE_f64_f32(y) ((float)(y))
+#define STORE_f64_f64(y) (y)
+
+/* dtypes of x and y, and of what is computed in: X(x, y, compute). */
+#define SCALE_SHIFT_FROM(X, x, ...)                                                    \
+    X(x, f16, f32, __VA_ARGS__)                                                        \
+    X(x, bf16, f32, __VA_ARGS__)                                                       \
+    X(x, f32, f32, __VA_ARGS__)                                                        \
+    X(x, f64, f64, __VA_ARGS__)
+#define SCALE_SHIFT_PAIRS(X, ...)                                                      \
+    SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                               \
+    SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                              \
+    SCALE_SHIFT_FROM(X, f16, __VA_ARGS__)                                              \
+    SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                             \
+    SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                              \
+    X(f64, f16, f64, __VA_ARGS__)                                                      \
+    X(f64, bf16, f64, __VA_ARGS__)                                                     \
+    X(f64, f32, f64, __VA_ARGS__)                                                      \
+    X(f64, f64, f64, __VA_ARGS__)
+
+/* n elements; `each`: a scale and a shift for every one of them, else one for all. */
+typedef void scale_shift_kernel(const void *x, const void *scale, const void *shift, void *y,
+                                size_t n, bool each);
+
+#define SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scale, shift)                     \
+    STORE_##compute##_##y(scale_shift_relu_##compute(                                  \
+        scale_shift_fma_##compute(LOAD_##compute##_##x(from[i]), scale, shift, hardware)))
+#define DEFINE_SCALE_SHIFT(x, y, compute, isa, target, hardware)                       \
+    static target void scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const scale_shift_##x *from = in;                                              \
+        const scale_shift_##compute *scales = scale, *shifts = shift;                  \
+        scale_shift_##y *to = out;                                                     \
+        if (each)                                                                      \
+            RELU_EXT_NO_OVERLAP                                                        \
+            for (size_t i = 0; i < n; i++)                                             \
+                to[i] = SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scales[i],        \
+                                            shifts[i]);                                \
+        else {                                                                         \
+            const scale_shift_##compute one_scale = *scales, one_shift = *shifts;      \
+            RELU_EXT_NO_OVERLAP                                                        \
+            for (size_t i = 0; i < n; i++)                                             \
+                to[i] = SCALE_SHIFT_ELEMENT(x, y, compute, hardware, one_scale,        \
+                                            one_shift);                                \
+        }                                                                              \
+    }
+
+/* Has the instruction set a fused multiply-add? */
+#define SCALE_SHIFT_FMA_avx512 true
+#define SCALE_SHIFT_FMA_avx2 true
+#if (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)) || defined(__aarch64__)
+#define SCALE_SHIFT_FMA_baseline true
+#else
+#define SCALE_SHIFT_FMA_baseline false
+#endif
+
+/*
+ * Copies of channels x n elements between any two layouts; strides in bytes. Interleaved
+ * channels of those numbers that images have are taken apart and put together in vectors:
+ * compilers have patterns for groups of constant length.
+ */
+typedef void scale_shift_copy(char *to, ptrdiff_t to_channel, ptrdiff_t to_next,
+                              const char *from, ptrdiff_t from_channel, ptrdiff_t from_next,
+                              size_t channels, size_t n);
+
+typedef uint32_t scale_shift_b32 RELU_EXT_ANY_POINTER;
+typedef uint64_t scale_shift_b64 RELU_EXT_ANY_POINTER;
+#define scale_shift_b8 scale_shift_u8
+#define scale_shift_b16 scale_shift_f16
+
+#define SCALE_SHIFT_SPLIT_2(k) a[i] = in[k * i], b[i] = in[k * i + 1]
+#define SCALE_SHIFT_SPLIT_3(k) SCALE_SHIFT_SPLIT_2(k), c[i] = in[k * i + 2]
+#define SCALE_SHIFT_SPLIT_4(k) SCALE_SHIFT_SPLIT_3(k), d[i] = in[k * i + 3]
+#define SCALE_SHIFT_JOIN_2(k) out[k * i] = a[i], out[k * i + 1] = b[i]
+#define SCALE_SHIFT_JOIN_3(k) SCALE_SHIFT_JOIN_2(k), out[k * i + 2] = c[i]
+#define SCALE_SHIFT_JOIN_4(k) SCALE_SHIFT_JOIN_3(k), out[k * i + 3] = d[i]
+#define SCALE_SHIFT_SPLIT(count, k)                                                    \
+    if (channels == count && from_next == k * size) {                                  \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < n; i++)                                                 \
+            SCALE_SHIFT_SPLIT_##count(k);                                              \
+        return;                                                                        \
+    }
+#define SCALE_SHIFT_JOIN(count)                                                        \
+    if (channels == count && to_next == count * size) {                                \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < n; i++)                                                 \
+            SCALE_SHIFT_JOIN_##count(count);                                           \
+        return;                                                                        \
+    }
+#define DEFINE_SCALE_SHIFT_COPY(lane, isa, target)                                     \
+    static target void scale_shift_copy_##lane##_##isa(                                \
+        char *to, ptrdiff_t to_channel, ptrdiff_t to_next, const char *from,           \
+        ptrdiff_t from_channel, ptrdiff_t from_next, size_t channels, size_t n)        \
+    {                                                                                  \
+        typedef scale_shift_##lane lane;                                               \
+        const ptrdiff_t size = sizeof(lane);                                           \
+        if (to_next == size && from_channel == size) {                                 \
+            const lane *in = (const lane *)from;                                       \
+            lane *a = (lane *)to, *b = (lane *)(to + to_channel);                      \
+            lane *c = (lane *)(to + 2 * to_channel), *d = (lane *)(to + 3 * to_channel); \
+            SCALE_SHIFT_SPLIT(2, 2)                                                    \
+            SCALE_SHIFT_SPLIT(3, 3)                                                    \
+            SCALE_SHIFT_SPLIT(3, 4)                                                    \
+            SCALE_SHIFT_SPLIT(4, 4)                                                    \
+        }                                                                              \
+        if (from_next == size && to_channel == size) {                                 \
+            lane *out = (lane *)to;                                                    \
+            const lane *a = (const lane *)from, *b = (const lane *)(from + from_channel); \
+            const lane *c = (const lane *)(from + 2 * from_channel);                   \
+            const lane *d = (const lane *)(from + 3 * from_channel);                   \
+            SCALE_SHIFT_JOIN(2)                                                        \
+            SCALE_SHIFT_JOIN(3)                                                        \
+            SCALE_SHIFT_JOIN(4)                                                        \
+        }                                                                              \
+        for (size_t channel = 0; channel < channels; channel++) {                      \
+            char *out = to;                                                            \
+            const char *in = from;                                                     \
+            for (size_t i = 0; i < n; i++, out += to_next, in += from_next)            \
+                *(lane *)out = *(const lane *)in;                                      \
+            to += to_channel;                                                          \
+            from += from_channel;                                                      \
+        }                                                                              \
+    }
+
+#define DEFINE_SCALE_SHIFTS(isa, target, condition)                                    \
+    SCALE_SHIFT_PAIRS(DEFINE_SCALE_SHIFT, isa, target, SCALE_SHIFT_FMA_##isa)          \
+    DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                           \
+    DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                          \
+    DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                          \
+    DEFINE_SCALE_SHIFT_COPY(b64, isa, target)
+RELU_EXT_ISAS(DEFINE_SCALE_SHIFTS)
+
+/* One row for each of SCALE_SHIFT_PAIRS. */
+static const struct scale_shift_pair {
+    const char *x, *y;
+    size_t x_size, y_size;
+    bool in_f64; /* what is computed in; else float */
+} scale_shift_pairs[] = {
+#define SCALE_SHIFT_IN_f32 false
+#define SCALE_SHIFT_IN_f64 true
+#define SCALE_SHIFT_FACTS(x, y, compute, ...)                                          \
+    {#x, #y, sizeof(scale_shift_##x), sizeof(scale_shift_##y), SCALE_SHIFT_IN_##compute},
+    SCALE_SHIFT_PAIRS(SCALE_SHIFT_FACTS, )
+};
+enum { SCALE_SHIFT_COUNT = sizeof scale_shift_pairs / sizeof *scale_shift_pairs };
+
+struct scale_shift_isa {
+    scale_shift_kernel *kernels[SCALE_SHIFT_COUNT];
+    scale_shift_copy *copies[4]; /* of elements of 1, 2, 4, 8 bytes */
+};
+
+#define SCALE_SHIFT_POINTER(x, y, compute, isa) scale_shift_##x##_##y##_##isa,
+#define DEFINE_SCALE_SHIFT_ISA(isa, target, condition)                                 \
+    static const struct scale_shift_isa scale_shift_##isa = {                          \
+        {SCALE_SHIFT_PAIRS(SCALE_SHIFT_POINTER, isa)},                                 \
+        {scale_shift_copy_b8_##isa, scale_shift_copy_b16_##isa,                        \
+         scale_shift_copy_b32_##isa, scale_shift_copy_b64_##isa}};
+RELU_EXT_ISAS(DEFINE_SCALE_SHIFT_ISA)
+
+enum {
+    SCALE_SHIFT_DIMS = 64,     /* as many as NumPy has */
+    SCALE_SHIFT_CHANNELS = 512, /* at a time */
+    SCALE_SHIFT_BLOCK = 1024,  /* elements that are worked on at a time, where it is not rows */
+    SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
+};
+
+/* A call on its way: what does not change from one run of pixels to the next. */
+struct scale_shift_walk {
+    const struct scale_shift_pair *pair;
+    scale_shift_kernel *kernel;
+    scale_shift_copy *copy_x, *copy_y;
+    void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
+    /* Of one pixel's channels, and from pixel to pixel, in bytes. */
+    ptrdiff_t x_channel, x_next, y_channel, y_next;
+    bool interleaved; /* the order of the work; else channel by channel */
+    size_t channels, pixels;
+    /* Of what is computed in; repeated if interleaved. */
+    char *scale, *shift;
+    size_t parameter_size;
+};
+
+/* n contiguous elements, the first of which has the parameters at that index. */
+static void scale_shift_run(const struct scale_shift_walk *w, const char *x, char *y,
+                            size_t parameter, size_t n)
+{
+    const size_t x_size = w->pair->x_size, y_size = w->pair->y_size;
+    const char *scale = w->scale + parameter * w->parameter_size;
+    const char *shift = w->shift + parameter * w->parameter_size;
+    size_t i = 0;
+
+    if (w->stream_block && n * y_size >= 2 * STREAM_BLOCK && (uintptr_t)y % y_size == 0) {
+        _Alignas(64) char block[STREAM_BLOCK];
+        const size_t step = STREAM_BLOCK / y_size;
+        i = -(uintptr_t)y % 64 / y_size;
+        w->kernel(x, scale, shift, y, i, w->interleaved);
+        for (; i + step <= n; i += step) {
+            const size_t at = w->interleaved ? i * w->parameter_size : 0;
+            /* As far ahead as there are bytes in a block: x is rarely wider than y. */
+            const char *ahead = i + 2 * step <= n ? x + (i + step) * x_size : x + i * x_size;
+            w->kernel(x + i * x_size, scale + at, shift + at, block, step, w->interleaved);
+            w->stream_block(y + i * y_size, block, ahead, ahead);
+        }
+    }
+    const size_t at = w->interleaved ? i * w->parameter_size : 0;
+    w->kernel(x + i * x_size, scale + at, shift + at, y + i * y_size, n - i, w->interleaved);
+}
+
+/* All channels of a run of pixels. */
+static void scale_shift_pixels(const struct scale_shift_walk *w, const char *x, char *y)
+{
+    const ptrdiff_t x_size = (ptrdiff_t)w->pair->x_size, y_size = (ptrdiff_t)w->pair->y_size;
+    const ptrdiff_t channels = (ptrdiff_t)w->channels;
+    _Alignas(64) char x_block[2 * SCALE_SHIFT_BLOCK * sizeof(double)];
+    _Alignas(64) char y_block[2 * SCALE_SHIFT_BLOCK * sizeof(double)];
+
+    if (w->interleaved) {
+        const bool x_flat = w->x_channel == x_size && w->x_next == channels * x_size;
+        const bool y_flat = w->y_channel == y_size && w->y_next == channels * y_size;
+        if (x_flat && y_flat) {
+            const size_t total = w->channels * w->pixels;
+            /* The first step takes y to a boundary of 64 bytes, the others stay there. */
+            size_t n = -(uintptr_t)y % 64 / w->pair->y_size;
+            for (size_t i = 0; i < total; i += n, n = SCALE_SHIFT_BLOCK) {
+                n = n < total - i ? n : total - i;
+                scale_shift_run(w, x + i * w->pair->x_size, y + i * w->pair->y_size,
+                                i % w->channels, n);
+            }
+            return;
+        }
+        if (w->x_channel == x_size && w->y_channel == y_size && channels >= 64) {
+            for (size_t i = 0; i < w->pixels; i++, x += w->x_next, y += w->y_next)
+                scale_shift_run(w, x, y, 0, w->channels);
+            return;
+        }
+        size_t step = SCALE_SHIFT_BLOCK / w->channels;
+        step = step > 16 ? step / 16 * 16 : step;
+        for (size_t i = 0, n; i < w->pixels; i += n) {
+            n = step < w->pixels - i ? step : w->pixels - i;
+            const char *from = x_flat ? x : x_block;
+            char *to = y_flat ? y : y_block;
+            if (!x_flat)
+                w->copy_x(x_block, x_size, channels * x_size, x, w->x_channel, w->x_next,
+                          w->channels, n);
+            scale_shift_run(w, from, to, 0, n * w->channels);
+            if (!y_flat)
+                w->copy_y(y, w->y_channel, w->y_next, y_block, y_size, channels * y_size,
+                          w->channels, n);
+            x += (ptrdiff_t)n * w->x_next;
+            y += (ptrdiff_t)n * w->y_next;
+        }
+        return;
+    }
+
+    const bool x_flat = w->x_next == x_size, y_flat = w->y_next == y_size;
+    for (size_t first = 0, planes; first < w->channels; first += planes) {
+        planes = w->channels - first;
+        if (!(x_flat && y_flat) && planes > SCALE_SHIFT_PLANES)
+            planes = SCALE_SHIFT_PLANES;
+        const char *x_first = x + (ptrdiff_t)first * w->x_channel;
+        char *y_first = y + (ptrdiff_t)first * w->y_channel;
+        size_t step = x_flat && y_flat ? w->pixels : 2 * SCALE_SHIFT_BLOCK / planes / 16 * 16;
+        for (size_t i = 0, n; i < w->pixels; i += n) {
+            n = step < w->pixels - i ? step : w->pixels - i;
+            const char *from = x_first + (ptrdiff_t)i * w->x_next;
+            char *to = y_first + (ptrdiff_t)i * w->y_next, *y_from = to;
+            ptrdiff_t from_plane = w->x_channel, to_plane = w->y_channel;
+            if (!x_flat) {
+                from_plane = (ptrdiff_t)step * x_size;
+                w->copy_x(x_block, from_plane, x_size, from, w->x_channel, w->x_next, planes, n);
+                from = x_block;
+            }
+            if (!y_flat) {
+                to_plane = (ptrdiff_t)step * y_size;
+                to = y_block;
+            }
+            for (size_t c = 0; c < planes; c++)
+                scale_shift_run(w, from + (ptrdiff_t)c * from_plane, to + (ptrdiff_t)c * to_plane,
+                                first + c, n);
+            if (!y_flat)
+                w->copy_y(y_from, w->y_channel, w->y_next, y_block, to_plane, y_size, planes, n);
+        }
+    }
+}
+
+struct scale_shift_dim {
+    size_t n;
+    ptrdiff_t x, y;
+};
+
+/*
+ * The dimensions besides the channels', those of the largest steps in y first, without those
+ * that two can be seen as one; x and y move to where all steps in y are positive. The number
+ * of dimensions, of which there is at least one.
+ */
+static size_t scale_shift_dims(struct scale_shift_dim *dims,
+                               const struct relu_ext_scale_shift *call, const char **x, char **y)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < call->ndim; k++) {
+        struct scale_shift_dim dim = {call->shape[k], call->x_strides[k], call->y_strides[k]};
+        if (k == call->axis || dim.n == 1)
+            continue;
+        if (dim.y < 0) {
+            *x += (ptrdiff_t)(dim.n - 1) * dim.x;
+            *y += (ptrdiff_t)(dim.n - 1) * dim.y;
+            dim.x = -dim.x;
+            dim.y = -dim.y;
+        }
+        size_t at = count++;
+        for (; at > 0 && dims[at - 1].y < dim.y; at--)
+            dims[at] = dims[at - 1];
+        dims[at] = dim;
+    }
+    size_t kept = 0;
+    for (size_t k = 1; k < count; k++) {
+        struct scale_shift_dim *outer = &dims[kept], inner = dims[k];
+        const ptrdiff_t n = (ptrdiff_t)inner.n;
+        if (outer->x == n * inner.x && outer->y == n * inner.y)
+            *outer = (struct scale_shift_dim){outer->n * inner.n, inner.x, inner.y};
+        else
+            dims[++kept] = inner;
+    }
+    if (count == 0)
+        dims[0] = (struct scale_shift_dim){1, 0, 0};
+    return kept + 1;
+}
+
+/* The parameters of `channels` channels, rounded, and again and again up to n of them. */
+static void scale_shift_parameters(char *to, bool in_f64, const double *from, ptrdiff_t step,
+                                   size_t channels, size_t n)
+{
+    const size_t size = in_f64 ? sizeof(double) : sizeof(float);
+    for (size_t i = 0; i < channels; i++, from += step) {
+        const float rounded = (float)*from;
+        memcpy(to + i * size, in_f64 ? (const void *)from : &rounded, size);
+    }
+    for (size_t i = channels, more; i < n; i += more) {
+        more = i < n - i ? i : n - i;
+        memcpy(to + i * size, to, more * size);
+    }
+}
+
+/* Not to be inlined: arithmetic must not move out from between the changes of settings. */
+static RELU_EXT_NOINLINE void scale_shift_walk(const struct scale_shift_isa *isa,
+                                               void (*stream_block)(char *, const char *,
+                                                                    const char *, const char *),
+                                               size_t pair_index,
+                                               const struct relu_ext_scale_shift *call)
+{
+    const struct scale_shift_pair *pair = &scale_shift_pairs[pair_index];
+    const ptrdiff_t x_size = (ptrdiff_t)pair->x_size, y_size = (ptrdiff_t)pair->y_size;
+    static const unsigned char log2_size[] = {0, 0, 1, 0, 2, 0, 0, 0, 3};
+    _Alignas(64) double scale[SCALE_SHIFT_BLOCK + SCALE_SHIFT_CHANNELS];
+    _Alignas(64) double shift[SCALE_SHIFT_BLOCK + SCALE_SHIFT_CHANNELS];
+    struct scale_shift_dim dims[SCALE_SHIFT_DIMS];
+    const char *x = call->x;
+    char *y = call->y;
+    const size_t channels = call->shape[call->axis];
+    const size_t count = scale_shift_dims(dims, call, &x, &y);
+    const struct scale_shift_dim inner = dims[count - 1];
+    ptrdiff_t x_channel = call->x_strides[call->axis], y_channel = call->y_strides[call->axis];
+
+    const bool y_planar = channels == 1 || (inner.y == y_size && inner.n > 1);
+    const bool y_interleaved = !y_planar && y_channel == y_size
+        && (inner.y == (ptrdiff_t)channels * y_size || inner.n == 1 || channels >= 64);
+    const bool x_interleaved = x_channel == x_size && inner.x == (ptrdiff_t)channels * x_size;
+    struct scale_shift_walk w = {
+        .pair = pair,
+        .kernel = isa->kernels[pair_index],
+        .copy_x = isa->copies[log2_size[pair->x_size]],
+        .copy_y = isa->copies[log2_size[pair->y_size]],
+        .stream_block = stream_block,
+        .interleaved = y_interleaved || (!y_planar && x_interleaved),
+        .scale = (char *)scale,
+        .shift = (char *)shift,
+        .parameter_size = pair->in_f64 ? sizeof(double) : sizeof(float),
+        .x_next = inner.x, .y_next = inner.y, .pixels = inner.n,
+    };
+    /* Channel by channel their order is free, and from BGR to RGB x is then still interleaved. */
+    const bool reversed = !w.interleaved && x_channel < 0;
+    if (reversed) {
+        x += (ptrdiff_t)(channels - 1) * x_channel;
+        y += (ptrdiff_t)(channels - 1) * y_channel;
+        x_channel = -x_channel;
+        y_channel = -y_channel;
+    }
+    w.x_channel = x_channel;
+    w.y_channel = y_channel;
+
+    for (size_t first = 0; first < channels; first += w.channels) {
+        const size_t from = reversed ? channels - 1 - first : first;
+        w.channels = channels - first < SCALE_SHIFT_CHANNELS ? channels - first
+                                                             : SCALE_SHIFT_CHANNELS;
+        size_t needed = w.channels;
+        if (w.interleaved && w.channels < SCALE_SHIFT_BLOCK / inner.n)
+            needed *= inner.n;
+        else if (w.interleaved)
+            needed += SCALE_SHIFT_BLOCK;
+        scale_shift_parameters(w.scale, pair->in_f64, call->scale + from, reversed ? -1 : 1,
+                               w.channels, needed);
+        scale_shift_parameters(w.shift, pair->in_f64, call->shift + from, reversed ? -1 : 1,
+                               w.channels, needed);
+
+        const char *x_first = x + (ptrdiff_t)first * x_channel;
+        char *y_first = y + (ptrdiff_t)first * y_channel;
+        size_t index[SCALE_SHIFT_DIMS] = {0};
+        for (;;) {
+            scale_shift_pixels(&w, x_first, y_first);
+            size_t k = count - 1;
+            for (; k > 0; k--) {
+                const struct scale_shift_dim *dim = &dims[k - 1];
+                x_first += dim->x;
+                y_first += dim->y;
+                if (++index[k - 1] < dim->n)
+                    break;
+                x_first -= (ptrdiff_t)dim->n * dim->x;
+                y_first -= (ptrdiff_t)dim->n * dim->y;
+                index[k - 1] = 0;
+            }
+            if (k == 0)
+                break;
+        }
+    }
+    if (stream_block)
+        stream_end();
+}
+
+#endif

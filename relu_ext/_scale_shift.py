@@ -1,0 +1,185 @@
+"""`scale_shift_relu`: its arguments checked; the arithmetic and the walking are in C."""
+
+import operator
+
+import numpy as np
+
+from relu_ext._core import lib
+
+_FROM = {np.dtype(t): n for t, n in (("u1", b"u8"), ("i2", b"i16"), ("f2", b"f16"))}
+_TO = {np.dtype("f2"): b"f16", np.dtype("f4"): b"f32", np.dtype("f8"): b"f64"}
+try:
+    import ml_dtypes
+except ImportError:
+    pass
+else:
+    _TO[np.dtype(ml_dtypes.bfloat16)] = b"bf16"
+_FROM |= _TO
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
+    """``max(x * scale + shift, 0)`` per channel: converted, computed and laid out in one pass.
+
+    Parameters
+    ----------
+    x : array_like
+        uint8, int16, float16, float32, float64 or ml_dtypes' bfloat16; at least one
+        dimension, any strides and byte order.
+    scale, shift : array_like
+        One number, or one for each channel: of shape ``(x.shape[axis],)``.
+    axis : int, optional
+        Which axis of `x` is the channels'; the last by default.
+    out_axis : int, optional
+        Which axis of the result is the channels', the others being in the order of `x`;
+        by default the same as in `x`. ``axis=-1, out_axis=0`` makes a planar tensor
+        (C, H, W) of an interleaved image (H, W, C), and ``axis=-1, out_axis=1`` a batch
+        (N, C, H, W) of (N, H, W, C).
+    out : ndarray, optional
+        Where to write, of the result's shape, any strides; `x` itself for in place. A new
+        array costs more than the arithmetic: pass `out` where speed counts.
+    dtype : dtype, optional
+        Of the result: float16, bfloat16, float32 or float64. By default that of `out`;
+        without `out` float64 if `x` is float64, else float32.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes, for scales or shifts that are not real numbers, and if `dtype` is
+        not that of `out`. Nothing is written.
+    ValueError
+        If the shapes or axes do not fit, or `out` is read-only. Nothing is written.
+
+    See Also
+    --------
+    relu : for ``max(x, 0)`` alone.
+
+    Notes
+    -----
+    Computed in float64 if `x` or the result is float64, else in float32; `scale` and
+    `shift` are rounded to that first. Then ``x * scale + shift`` is one fused multiply-add,
+    rounded once, to nearest. What is zero or less, -0.0 and -inf among them, becomes +0.0;
+    every NaN the positive quiet one without payload (0x7FC00000 in float32), as processors
+    differ in which they make. A result of a shorter dtype is rounded once more, to nearest,
+    ties to even.
+
+    The bits are the same on every machine, whatever the program has set for rounding or
+    subnormals, and there is no RuntimeWarning. Where the processor is told of no fused
+    multiply-add (the instruction set ``"baseline"`` of x86-64), it is made of other
+    instructions, which takes several times as long.
+
+    Where `out` shares memory with `x` without being it, a copy of `x` is made first.
+
+    Examples
+    --------
+    A photograph to what a network expects that was trained on ImageNet's statistics:
+
+    >>> import numpy as np
+    >>> from relu_ext import scale_shift_relu
+    >>> image = np.full((480, 640, 3), 200, np.uint8)
+    >>> mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    >>> scale_shift_relu(image, 1 / (255 * std), -mean / std, out_axis=0).shape
+    (3, 480, 640)
+
+    A batch normalization in place, folded into a scale and a shift for each channel:
+
+    >>> x = np.array([[[1.0, -2.0]], [[3.0, 4.0]]], np.float32)
+    >>> scale_shift_relu(x, [2.0, -1.0], [0.5, 3.5], axis=0, out=x)
+    array([[[2.5, 0. ]],
+    <BLANKLINE>
+           [[0.5, 0. ]]], dtype=float32)
+    """
+    x = np.asarray(x)
+    if x.dtype not in _FROM:
+        if x.dtype.newbyteorder("=") not in _FROM:
+            raise TypeError(f"x has dtype {x.dtype}; it has to be one of {_names(_FROM)}")
+        x = x.astype(x.dtype.newbyteorder("="))
+    ndim = x.ndim
+    axis = _index("axis", axis, ndim)
+    out_axis = axis if out_axis is None else _index("out_axis", out_axis, ndim)
+    channels = x.shape[axis]
+    scale, shift = _parameters("scale", scale, channels), _parameters("shift", shift, channels)
+    if out_axis != axis:
+        x = np.moveaxis(x, axis, out_axis)
+
+    fresh = out is None
+    if fresh:
+        dtype = _FLOAT64 if dtype is None and x.dtype == _FLOAT64 else np.dtype(dtype or _FLOAT32)
+        if dtype not in _TO:
+            raise TypeError(f"dtype is {dtype}; it has to be one of {_names(_TO)}")
+        out = np.empty(x.shape, dtype)
+    else:
+        _check_out(out, x.shape, dtype)
+        if out.dtype not in _TO:  # in the other byte order
+            out[...] = scale_shift_relu(
+                x, scale, shift, axis=out_axis, dtype=out.dtype.newbyteorder("=")
+            )
+            return out
+        if x is not out and np.may_share_memory(x, out) and not _same_elements(x, out):
+            x = x.copy()
+    # An object's address is its id; C reads where the elements are and how they lie.
+    lib.relu_ext_scale_shift_relu_arrays(
+        _FROM[x.dtype], id(x), _TO[out.dtype], id(out), out_axis, id(scale), id(shift), fresh
+    )
+    return out
+
+
+def _index(name, value, ndim):
+    """The axis counted from the front."""
+    index = operator.index(value)
+    if not -ndim <= index < ndim:
+        raise np.exceptions.AxisError(f"{name} is {index}, and x has {ndim} dimensions")
+    return index % ndim
+
+
+def _parameters(name, values, channels):
+    """float64, contiguous, one for each channel; new, as `out` may lie in the same memory."""
+    if type(values) is not float:
+        values = np.asarray(values)
+        if values.dtype != _FLOAT64:
+            # ml_dtypes' are of kind V.
+            if values.dtype.kind not in "biufV" or not np.can_cast(
+                values.dtype, _FLOAT64, "same_kind"
+            ):
+                raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
+        if values.shape == (channels,):
+            return values.astype(_FLOAT64)
+        if values.shape != ():
+            raise ValueError(
+                f"{name} has shape {values.shape}; it has to be one number, or one for each of "
+                f"the {channels} channels"
+            )
+    everywhere = np.empty(channels)
+    everywhere.fill(values)
+    return everywhere
+
+
+def _check_out(out, shape, dtype):
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; it has to be an ndarray")
+    if out.dtype not in _TO and out.dtype.newbyteorder("=") not in _TO:
+        raise TypeError(f"out has dtype {out.dtype}; it has to be one of {_names(_TO)}")
+    if dtype is not None and np.dtype(dtype) != out.dtype:
+        raise TypeError(f"dtype is {np.dtype(dtype)}, and out has {out.dtype}: pass one of them")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, and the result {shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; leave it away for a new array")
+
+
+def _same_elements(x, out):
+    """Whether each element of one is that of the other: then in place is right."""
+    return (
+        x.dtype.itemsize == out.dtype.itemsize
+        and x.strides == out.strides
+        and x.__array_interface__["data"][0] == out.__array_interface__["data"][0]
+    )
+
+
+def _names(dtypes):
+    return ", ".join(sorted((dtype.name for dtype in dtypes), key=lambda n: (n[0] == "f", n)))
