@@ -47,7 +47,7 @@ RELU_EXT_INLINE BITS NAME(add_relu_element)(BITS a, BITS b, BITS c, BITS T)
     RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
                                     bool uniform, void *out, size_t n, BITS T)         \
     {                                                                                  \
-        LANE(map)(NAME(name##_element), a, b, c, uniform, out, n, T);                  \
+        LANE(tiles)(NAME(name##_element), a, b, c, uniform, out, n, T);                  \
     }
 BODY(leaky_relu)
 BODY(leaky_relu_grad)

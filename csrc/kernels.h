@@ -3,7 +3,7 @@
  * 32, 64) defined. NAME(relu) is then relu_b32, and so on.
  *
  * What an operation does to one element is a function of lanes, without a
- * branch. How elements are walked is written once, in map. Everything is
+ * branch. How elements are walked is written apart from it. Everything is
  * inlined into wrappers that relu_ext.c compiles once for each instruction set;
  * the compiler makes the vectors.
  */
@@ -110,20 +110,19 @@ RELU_EXT_INLINE void NAME(block)(NAME(element) *f, const NAME(any) *a, const NAM
 
 /* All of n elements, count <= n <= 2 * count, as two blocks that may overlap. */
 RELU_EXT_INLINE void NAME(ends)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
-                                const NAME(any) *c, const NAME(any) *c_last, NAME(any) *out,
-                                size_t n, size_t count, LANE_INT T)
+                                const NAME(any) *c, NAME(any) *out, size_t n, size_t count,
+                                LANE_INT T)
 {
     LANE_INT head[64 / sizeof(LANE_INT)], tail[64 / sizeof(LANE_INT)];
     const size_t last = n - count;
     NAME(block)(f, a, b, c, head, count, T);
-    NAME(block)(f, a + last, b + last, c_last - count, tail, count, T);
+    NAME(block)(f, a + last, b + last, c + last, tail, count, T);
     memcpy(out, head, count * sizeof(LANE_INT));
     memcpy(out + last, tail, count * sizeof(LANE_INT));
 }
 
 /*
- * out[i] = f(a[i], b[i], c[i]) for n elements; out may be a, b or c. With `uniform`,
- * c is one element for all.
+ * out[i] = f(a[i], b[i], c[i]) for n elements; out may be a, b or c.
  *
  * A scalar loop at either end would cost more than a short array is worth, and
  * stores that straddle cache lines cost a third of the speed in cache. So the
@@ -132,81 +131,113 @@ RELU_EXT_INLINE void NAME(ends)(NAME(element) *f, const NAME(any) *a, const NAME
  * overlap the same result is stored twice; nothing is read after it was
  * overwritten, so this holds in place as well.
  */
-RELU_EXT_INLINE void NAME(map)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
-                               const NAME(any) *c, bool uniform, NAME(any) *out, size_t n,
-                               LANE_INT T)
+RELU_EXT_INLINE void NAME(walk)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
+                                const NAME(any) *c, NAME(any) *out, size_t n, LANE_INT T)
 {
     enum { BLOCK = 64 / sizeof(LANE_INT) };
-    /* For the ends, one element for all becomes a block of them. */
-    LANE_INT repeated[BLOCK];
-    const NAME(any) *c_first = c, *c_end = c + n;
-    if (uniform) {
-        for (size_t i = 0; i < BLOCK; i++)
-            repeated[i] = *c;
-        c_first = repeated;
-        c_end = repeated + (n < BLOCK ? n : BLOCK);
-    }
 
     if (n >= BLOCK) {
         LANE_INT head[BLOCK], tail[BLOCK];
         const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(LANE_INT)), last = n - BLOCK;
         const size_t between = (n - first) / BLOCK * BLOCK;
-        const NAME(any) *a_first = a + first, *b_first = b + first;
+        const NAME(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
         NAME(any) *out_first = out + first;
 
-        NAME(block)(f, a, b, c_first, head, BLOCK, T);
-        NAME(block)(f, a + last, b + last, c_end - BLOCK, tail, BLOCK, T);
-        if (uniform) {
-            const LANE_INT value = *c;
-            RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
-            for (size_t i = 0; i < between; i++)
-                out_first[i] = f(a_first[i], b_first[i], value, T);
-        }
-        else if (between <= RELU_EXT_SHORT / sizeof(LANE_INT)) {
-            c_first += first;
+        NAME(block)(f, a, b, c, head, BLOCK, T);
+        NAME(block)(f, a + last, b + last, c + last, tail, BLOCK, T);
+        if (between <= RELU_EXT_SHORT / sizeof(LANE_INT))
             RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
             for (size_t i = 0; i < between; i++)
                 out_first[i] = f(a_first[i], b_first[i], c_first[i], T);
-        }
-        else {
-            c_first += first;
+        else
             RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
             for (size_t i = 0; i < between; i++)
                 out_first[i] = f(a_first[i], b_first[i], c_first[i], T);
-        }
         memcpy(out, head, sizeof head);
         memcpy(out + last, tail, sizeof tail);
     }
     else if (BLOCK > 32 && n >= 32)
-        NAME(ends)(f, a, b, c_first, c_end, out, n, 32, T);
+        NAME(ends)(f, a, b, c, out, n, 32, T);
     else if (BLOCK > 16 && n >= 16)
-        NAME(ends)(f, a, b, c_first, c_end, out, n, 16, T);
+        NAME(ends)(f, a, b, c, out, n, 16, T);
     else if (BLOCK > 8 && n >= 8)
-        NAME(ends)(f, a, b, c_first, c_end, out, n, 8, T);
+        NAME(ends)(f, a, b, c, out, n, 8, T);
     else if (BLOCK > 4 && n >= 4)
-        NAME(ends)(f, a, b, c_first, c_end, out, n, 4, T);
+        NAME(ends)(f, a, b, c, out, n, 4, T);
     else if (n > 0) {
         /* One, two or three elements: the first, the middle and the last. */
-        LANE_INT at_first = f(a[0], b[0], c_first[0], T);
-        LANE_INT at_half = f(a[n / 2], b[n / 2], c_first[n / 2], T);
-        LANE_INT at_last = f(a[n - 1], b[n - 1], c_first[n - 1], T);
+        const size_t half = n / 2, last = n - 1;
+        LANE_INT at_first = f(a[0], b[0], c[0], T);
+        LANE_INT at_half = f(a[half], b[half], c[half], T);
+        LANE_INT at_last = f(a[last], b[last], c[last], T);
         out[0] = at_first;
-        out[n / 2] = at_half;
-        out[n - 1] = at_last;
+        out[half] = at_half;
+        out[last] = at_last;
     }
 }
 
 /*
- * The bodies that tables.h names.
+ * The same, in one loop: the operation is compiled once, and not nine times. With
+ * `uniform`, c is one element for all. What does not fill a tile, before the output's
+ * first 64-byte boundary and at the end, is copied to one that is full.
+ */
+RELU_EXT_INLINE void NAME(tiles)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
+                                 const NAME(any) *c, bool uniform, NAME(any) *out, size_t n,
+                                 LANE_INT T)
+{
+    enum { TILE = 256 / sizeof(LANE_INT) };
+    LANE_INT part_a[TILE], part_b[TILE], part_c[TILE], result[TILE];
+    size_t now = n < 4 * TILE ? TILE : (size_t)(-(uintptr_t)out % 64 / sizeof(LANE_INT));
+
+    if (uniform)
+        for (size_t i = 0; i < TILE; i++)
+            part_c[i] = *c;
+    if (n < TILE || now < TILE) {
+        memset(part_a, 0, sizeof part_a);
+        memset(part_b, 0, sizeof part_b);
+        if (!uniform)
+            memset(part_c, 0, sizeof part_c);
+    }
+    for (size_t i = 0; i < n; i += now, now = TILE) {
+        const NAME(any) *a_tile = a + i, *b_tile = b + i, *c_tile = uniform ? part_c : c + i;
+        NAME(any) *out_tile = out + i;
+        const bool part = now < TILE || n - i < TILE;
+        if (part) {
+            now = now < n - i ? now : n - i;
+            a_tile = memcpy(part_a, a_tile, now * sizeof(LANE_INT));
+            b_tile = memcpy(part_b, b_tile, now * sizeof(LANE_INT));
+            if (!uniform)
+                c_tile = memcpy(part_c, c_tile, now * sizeof(LANE_INT));
+            out_tile = result;
+        }
+        RELU_EXT_NO_OVERLAP
+        for (size_t k = 0; k < TILE; k++)
+            out_tile[k] = f(a_tile[k], b_tile[k], c_tile[k], T);
+        if (part)
+            memcpy(out + i, result, now * sizeof(LANE_INT));
+    }
+}
+
+/*
+ * The bodies that tables.h names. Those of ReLU itself are made for short arrays, too.
  */
 #define BODY(name)                                                                     \
     RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
                                     bool uniform, void *out, size_t n, LANE_INT T)     \
     {                                                                                  \
-        NAME(map)(NAME(name##_element), a, b, c, uniform, out, n, T);                  \
+        NAME(tiles)(NAME(name##_element), a, b, c, uniform, out, n, T);                \
     }
-BODY(relu)
-BODY(relu_grad)
+#define SHORT_BODY(name)                                                               \
+    RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
+                                    bool uniform, void *out, size_t n, LANE_INT T)     \
+    {                                                                                  \
+        if (uniform)                                                                   \
+            NAME(tiles)(NAME(name##_element), a, b, c, true, out, n, T);               \
+        else                                                                           \
+            NAME(walk)(NAME(name##_element), a, b, c, out, n, T);                      \
+    }
+SHORT_BODY(relu)
+SHORT_BODY(relu_grad)
 BODY(clipped_relu)
 BODY(clipped_relu_grad)
 BODY(minimum)
@@ -223,6 +254,7 @@ RELU_EXT_INLINE void NAME(copy)(const void *x, const void *b, const void *c, boo
 }
 
 #undef BODY
+#undef SHORT_BODY
 #include "bits.h"
 #ifdef RELU_EXT_MODULE
 #include "counts.h"

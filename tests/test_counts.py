@@ -194,9 +194,9 @@ def test_nothing_is_read_outside(isa):
     """Arrays that begin or end at pages which fault, in a process of its own."""
     code = """
 import numpy as np
-from fences import PAGE, fenced_page, ffi
+from fences import PAGE, fenced, ffi
 from relu_ext import activity, sparsity
-page, memory = fenced_page()
+page, memory = fenced(1)
 for char in "befdg":
     size = np.dtype(char).itemsize
     for rows, columns in [(1, n) for n in range(150)] + [(9, 3), (3, 9), (2, PAGE // size // 2)]:
