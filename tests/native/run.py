@@ -1,0 +1,386 @@
+"""
+Build the C programs here in every way that finds faults, and run them.
+
+    python tests/native/run.py                    all that this machine has the tools for
+    python tests/native/run.py asan valgrind      some
+    python tests/native/run.py --list             what there is, and which tools it takes
+    python tests/native/run.py --require          a tool that is missing is a failure
+    python tests/native/run.py --broken           each has to catch a fault put in for it
+    python tests/native/run.py fuzz --runs 5000000
+
+A line for each says what was compared and how long it took; the exit status is 1 if any
+failed. kernels.c and threads.c say what they try, fuzz.c what it makes of its input, and
+python-asan runs the Python tests on a build of the module with sanitizers.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+STRICT = "-std=c11 -g -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+# What they instrument Clang does not vectorise, and warns where it was asked to.
+SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all".split()
+CLANG_SANITIZE = ["-O1", *SANITIZE, "-Wno-pass-failed"]
+OVERREAD = (
+    "kernels.h",
+    "LANE_INT last = f(a[n - 1], b[n - 1], T);",
+    "LANE_INT last = f(a[n - 1], b[n - 1], T);\n        (void)*(volatile const LANE_INT *)(a + n);",
+)
+INFINITY = ("kernels.h", "LANE_INT mask = x > T ? -1 : 0;", "LANE_INT mask = x >= T ? -1 : 0;")
+LONGDOUBLE = (
+    "longdouble.h",
+    "return nan || !(negative || zero);",
+    "return !nan && !(negative || zero);",
+)
+DIFFERS = "the output's element \\d+ differs"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """
+    How to build and run one program, and the fault that shows it to be able to fail: a file
+    of csrc, a text in it, what to put in its place, and a pattern of what is then printed.
+    """
+
+    about: str
+    compiler: str
+    flags: list[str]
+    fault: tuple[str, str, str]
+    evidence: str
+    program: str = "kernels"
+    runner: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tools(self):
+        return [self.compiler, *self.runner[:1]]
+
+
+def emulated(machine, triplet, about, fault, evidence=DIFFERS):
+    return Configuration(
+        about=f"{about}, emulated",
+        compiler=f"{triplet}-gcc",
+        flags=["-O3", "-static"],
+        runner=[f"qemu-{machine}"],
+        arguments=["140", "16"],
+        fault=fault,
+        evidence=evidence,
+    )
+
+
+CONFIGURATIONS = {
+    "gcc": Configuration(
+        about="GCC, warnings as errors; every length and offset",
+        compiler="gcc",
+        flags=["-O3"],
+        fault=INFINITY,
+        evidence=DIFFERS,
+    ),
+    "clang": Configuration(
+        about="Clang, warnings as errors; every length and offset",
+        compiler="clang",
+        flags=["-O3"],
+        fault=OVERREAD,
+        evidence="accessed a protected page",
+    ),
+    "asan": Configuration(
+        about="AddressSanitizer and UndefinedBehaviorSanitizer, Clang",
+        compiler="clang",
+        flags=CLANG_SANITIZE,
+        arguments=["200", "3"],
+        fault=OVERREAD,
+        evidence="ERROR: AddressSanitizer: heap-buffer-overflow",
+    ),
+    "gcc-asan": Configuration(
+        about="AddressSanitizer and UndefinedBehaviorSanitizer, GCC",
+        compiler="gcc",
+        flags=["-O1", *SANITIZE],
+        arguments=["200", "3"],
+        fault=(
+            "relu_ext.c",
+            "#define RELU_EXT_ANY_POINTER __attribute__((may_alias, aligned(1)))",
+            "#define RELU_EXT_ANY_POINTER __attribute__((may_alias))",
+        ),
+        evidence="runtime error: load of misaligned address",
+    ),
+    "valgrind": Configuration(
+        about="valgrind's memcheck: accesses outside, and of what was never set",
+        compiler="gcc",
+        flags=["-O3"],
+        runner=["valgrind", "-q", "--error-exitcode=99", "--leak-check=full"],
+        arguments=["70", "32"],
+        fault=(
+            "relu_ext.c",
+            "block, STREAM_BLOCK / kernel->size);",
+            "block, STREAM_BLOCK / kernel->size - 1);",
+        ),
+        evidence="depends on uninitialised value",
+    ),
+    "threads": Configuration(
+        about="threads over GNU's OpenMP while the settings change",
+        compiler="gcc",
+        flags=["-O3", "-fopenmp"],
+        program="threads",
+        arguments=["300"],
+        fault=("parallel.c", "column = begin % r->columns;", "column = 0;"),
+        evidence=DIFFERS,
+    ),
+    "tsan": Configuration(
+        about="the same under ThreadSanitizer, which LLVM's Archer explains OpenMP to",
+        compiler="clang",
+        flags=["-O1", "-fsanitize=thread", "-fopenmp", "-Wno-pass-failed"],
+        program="threads",
+        arguments=["100"],
+        environment={"ARCHER_OPTIONS": "verbose=1"},
+        fault=(
+            "parallel.c",
+            "part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads));",
+            "part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads)\n"
+            "                          + (t + 1 < threads));",
+        ),
+        evidence="WARNING: ThreadSanitizer: data race",
+    ),
+    "tsan-serial": Configuration(
+        about="the same under ThreadSanitizer, without OpenMP",
+        compiler="clang",
+        flags=["-O1", "-fsanitize=thread", "-Wno-pass-failed"],
+        program="threads",
+        arguments=["300"],
+        fault=(
+            "parallel.c",
+            "atomic_store_explicit(&num_threads, n, memory_order_relaxed);",
+            "*(int *)&num_threads = n;",
+        ),
+        evidence="WARNING: ThreadSanitizer: data race",
+    ),
+    "fuzz": Configuration(
+        about="libFuzzer with both sanitizers, from a given seed",
+        compiler="clang",
+        flags=[*CLANG_SANITIZE, "-fsanitize=fuzzer"],
+        program="fuzz",
+        arguments=["-seed=1", "-max_len=512", "-print_final_stats=1"],
+        fault=LONGDOUBLE,
+        evidence=DIFFERS,
+    ),
+    "aarch64": emulated(
+        "aarch64", "aarch64-linux-gnu", "AArch64 (NEON; long double of 128 bits)", LONGDOUBLE
+    ),
+    "s390x": emulated(
+        "s390x",
+        "s390x-linux-gnu",
+        "s390x (big-endian; long double of 128 bits)",
+        ("longdouble.h", "__ORDER_BIG_ENDIAN__", "__ORDER_LITTLE_ENDIAN__"),
+    ),
+    "powerpc": emulated(
+        "ppc",
+        "powerpc-linux-gnu",
+        "PowerPC (32-bit, big-endian; long double a pair of doubles)",
+        LONGDOUBLE,
+    ),
+    "armhf": emulated(
+        "arm", "arm-linux-gnueabihf", "ARMv7 (32-bit; long double is double)", INFINITY
+    ),
+    "i686": emulated(
+        "i386",
+        "i686-linux-gnu",
+        "i686 (32-bit; long double of 80 bits in 12 bytes)",
+        OVERREAD,
+        "accessed a protected page",
+    ),
+}
+
+# Not here: tests of other people's compilers and interpreters' processes (embedding, cli), of
+# which nothing runs in what was built with sanitizers, and those that measure memory or need
+# more of it than sanitizers leave.
+PYTHON_TESTS = (
+    "test_reference.py",
+    "test_isa.py",
+    "test_kernels.py",
+    "test_ufuncs.py",
+    "test_fast_call.py",
+    "test_inplace.py",
+    "test_large_paths.py",
+    "test_ml_dtypes.py",
+    "test_pool.py",
+    "test_threads.py",
+    "test_real_data.py",
+)
+PYTHON_ASAN = "python-asan"
+PYTHON_ASAN_ABOUT = "the Python tests on a module with both sanitizers, GCC"
+
+
+def main():
+    options = arguments()
+    if options.list:
+        for name, c in CONFIGURATIONS.items():
+            print(f"{name:12} {c.about} [{', '.join(c.tools)}]")
+        print(f"{PYTHON_ASAN:12} {PYTHON_ASAN_ABOUT} [gcc]; runs only when it is named")
+        return 0
+    failed = False
+    for name in options.names or CONFIGURATIONS:
+        tools = ["gcc"] if name == PYTHON_ASAN else CONFIGURATIONS[name].tools
+        missing = [tool for tool in tools if not shutil.which(tool)]
+        if missing:
+            print(f"{name:12} not run: {', '.join(missing)} not installed", flush=True)
+            failed |= options.require
+            continue
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            if name == PYTHON_ASAN:
+                good, line = python_asan(Path(folder), options)
+            else:
+                good, line = native(CONFIGURATIONS[name], Path(folder), options)
+        seconds = time.perf_counter() - start
+        print(f"{name:12} {'' if good else 'FAILED: '}{line} [{seconds:.1f} s]", flush=True)
+        failed |= not good
+    return int(failed)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to run; --list lists it")
+    parser.add_argument("--list", action="store_true", help="list the names, and end")
+    parser.add_argument("--require", action="store_true", help="fail where a tool is missing")
+    parser.add_argument("--broken", action="store_true", help="put faults in, to be caught")
+    parser.add_argument("--quick", action="store_true", help="few lengths and offsets; seconds")
+    parser.add_argument("--runs", type=int, default=300_000, help="of the fuzzer (%(default)s)")
+    options = parser.parse_args()
+    unknown = set(options.names) - {*CONFIGURATIONS, PYTHON_ASAN}
+    if unknown:
+        parser.error(f"no such name: {', '.join(sorted(unknown))}; --list lists them")
+    return options
+
+
+def native(configuration, folder, options):
+    """Build and run: whether all is as it should be, and the line that says so."""
+    sources = ROOT / "csrc"
+    if options.broken:
+        sources = broken(configuration.fault, folder / "csrc")
+    program = folder / configuration.program
+    command = [configuration.compiler, *STRICT, *configuration.flags, f"-I{sources}"]
+    command += [HERE / f"{configuration.program}.c", sources / "relu_ext.c"]
+    if configuration.program == "threads":
+        command += ["-DRELU_EXT_MODULE", sources / "parallel.c", "-pthread"]
+    done = run([*command, "-o", program, "-lm"], folder)
+    if done.returncode != 0:
+        return False, f"does not build\n{done.stdout}"
+
+    parameters = configuration.arguments
+    if configuration.program == "fuzz":
+        parameters = [*parameters, f"-runs={options.runs}"]
+    elif options.quick:
+        parameters = ["40", "21"] if configuration.program == "kernels" else ["5"]
+    done = run([*configuration.runner, program, *parameters], folder, **configuration.environment)
+    if options.broken:
+        caught = re.search(f".*{configuration.evidence}.*", done.stdout)
+        if done.returncode != 0 and caught:
+            return True, f"caught the fault in {configuration.fault[0]}: {caught[0].strip()}"
+        return False, f"did not catch the fault in {configuration.fault[0]}\n{done.stdout}"
+    if done.returncode != 0:
+        return False, f"exit status {done.returncode}\n{done.stdout}"
+    if "ARCHER_OPTIONS" in configuration.environment and "Archer detected" not in done.stdout:
+        return False, f"Archer was not loaded\n{done.stdout}"
+    return True, figure(done.stdout)
+
+
+def figure(output):
+    """The line of a program that has the figures."""
+    fuzzed = re.search(r"number_of_executed_units: (\d+)", output)
+    if fuzzed:
+        covered = re.findall(r"cov: (\d+) ft: (\d+)", output)[-1]
+        return f"{int(fuzzed[1]):,} executions, {covered[0]} edges covered"
+    line = next(line for line in output.splitlines() if "elements compared" in line)
+    return re.sub(r"\d{7,}", lambda digits: f"{int(digits[0]):,}", line)
+
+
+def broken(fault, sources):
+    """A copy of csrc with that fault in it."""
+    shutil.copytree(ROOT / "csrc", sources)
+    file, old, new = fault
+    text = (sources / file).read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        sys.exit(f"{file} has {text.count(old)} times what a fault replaces: {old}")
+    (sources / file).write_text(text.replace(old, new), encoding="utf-8")
+    return sources
+
+
+def python_asan(folder, options):
+    """
+    The module, built with sanitizers into a folder of its own, under the Python tests. The
+    interpreter is as it is: the sanitizers are loaded before it, it takes its memory from
+    them, and what it never frees is no matter.
+    """
+    source, target = folder / "source", folder / "target"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", "build", "*.so", "include"))
+    if options.broken:
+        shutil.rmtree(source / "csrc")
+        broken(OVERREAD, source / "csrc")
+    flags = f"-g -O1 {' '.join(SANITIZE)}"
+    install = "install -q --no-build-isolation --no-deps --no-cache-dir --target".split()
+    done = run(
+        [sys.executable, "-m", "pip", *install, target, source],
+        folder,
+        CC="gcc",
+        LDSHARED="gcc -shared",
+        CFLAGS=flags,
+        LDFLAGS=flags,
+    )
+    if done.returncode != 0:
+        return False, f"does not build\n{done.stdout}"
+
+    libraries = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}.so"], text=True).strip()
+        for name in ("libasan", "libubsan")
+    ]
+    done = run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", source]
+        + ["-c", source / "pyproject.toml", *(source / "tests" / name for name in PYTHON_TESTS)],
+        target,
+        PYTHONPATH=str(target),
+        PYTHONMALLOC="malloc",
+        LD_PRELOAD=" ".join(libraries),
+        ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1",
+        UBSAN_OPTIONS="print_stacktrace=1",
+    )
+    if options.broken:
+        caught = re.search(".*ERROR: AddressSanitizer.*", done.stdout)
+        return bool(caught), caught[0] if caught else f"nothing was caught\n{done.stdout}"
+    lines = done.stdout.strip().splitlines()
+    return done.returncode == 0, lines[-1] if done.returncode == 0 else done.stdout
+
+
+def run(command, folder, **environment):
+    """What a command prints, errors too. OMP_NUM_THREADS: more threads than this machine may
+    have; the settings of sanitizers hold only where something is built with them."""
+    settings = {
+        "OMP_NUM_THREADS": "3",
+        "OMP_WAIT_POLICY": "passive",
+        "ASAN_OPTIONS": "detect_leaks=1",
+        "TSAN_OPTIONS": "ignore_noninstrumented_modules=1 halt_on_error=1",
+    }
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | settings | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
