@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -227,24 +228,30 @@ def main():
             print(f"{name:12} {c.about} [{', '.join(c.tools)}]")
         print(f"{PYTHON_ASAN:12} {PYTHON_ASAN_ABOUT} [gcc]; runs only when it is named")
         return 0
+    names = options.names or list(CONFIGURATIONS)
     failed = False
-    for name in options.names or CONFIGURATIONS:
-        tools = ["gcc"] if name == PYTHON_ASAN else CONFIGURATIONS[name].tools
-        missing = [tool for tool in tools if not shutil.which(tool)]
-        if missing:
-            print(f"{name:12} not run: {', '.join(missing)} not installed", flush=True)
-            failed |= options.require
-            continue
-        start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            if name == PYTHON_ASAN:
-                good, line = python_asan(Path(folder), options)
-            else:
-                good, line = native(CONFIGURATIONS[name], Path(folder), options)
-        seconds = time.perf_counter() - start
-        print(f"{name:12} {'' if good else 'FAILED: '}{line} [{seconds:.1f} s]", flush=True)
-        failed |= not good
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = pool.map(lambda name: result(name, options), names)
+        for name, (good, line) in zip(names, results):
+            print(f"{name:12} {line}", flush=True)
+            failed |= not good
     return int(failed)
+
+
+def result(name, options):
+    """Whether all is as it should be, and the line that says so."""
+    tools = ["gcc"] if name == PYTHON_ASAN else CONFIGURATIONS[name].tools
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    if missing:
+        return not options.require, f"not run: {', '.join(missing)} not installed"
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        if name == PYTHON_ASAN:
+            good, line = python_asan(Path(folder), options)
+        else:
+            good, line = native(CONFIGURATIONS[name], Path(folder), options)
+    seconds = time.perf_counter() - start
+    return good, f"{'' if good else 'FAILED: '}{line} [{seconds:.1f} s]"
 
 
 def arguments():
@@ -257,6 +264,9 @@ def arguments():
     parser.add_argument("--broken", action="store_true", help="put faults in, to be caught")
     parser.add_argument("--quick", action="store_true", help="few lengths and offsets; seconds")
     parser.add_argument("--runs", type=int, default=300_000, help="of the fuzzer (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="how many at once (%(default)s)"
+    )
     options = parser.parse_args()
     unknown = set(options.names) - {*CONFIGURATIONS, PYTHON_ASAN}
     if unknown:
@@ -265,7 +275,7 @@ def arguments():
 
 
 def native(configuration, folder, options):
-    """Build and run: whether all is as it should be, and the line that says so."""
+    """Build and run one program: what result gives, without the time."""
     sources = ROOT / "csrc"
     if options.broken:
         sources = broken(configuration.fault, folder / "csrc")
