@@ -35,7 +35,7 @@ CLANG_SANITIZE = ["-O1", *SANITIZE, "-Wno-pass-failed"]
 OVERREAD = (
     "kernels.h",
     "LANE_INT last = f(a[n - 1], b[n - 1], T);",
-    "LANE_INT last = f(a[n - 1], b[n - 1], T);\n        (void)*(volatile const LANE_INT *)(a + n);",
+    "LANE_INT last = f(a[n - 1], b[n - 1], T);\n        (void)*(volatile const char *)(a + n);",
 )
 INFINITY = ("kernels.h", "LANE_INT mask = x > T ? -1 : 0;", "LANE_INT mask = x >= T ? -1 : 0;")
 LONGDOUBLE = (
@@ -356,8 +356,10 @@ def python_asan(folder, options):
         for name in ("libasan", "libubsan")
     ]
     done = run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", source]
-        + ["-c", source / "pyproject.toml", *(source / "tests" / name for name in PYTHON_TESTS)],
+        # Sanitizers write to where pytest would have kept it to itself when they end it.
+        [sys.executable, "-m", "pytest", "-q", "-x", "--capture=sys", "-p", "no:cacheprovider"]
+        + ["--rootdir", source, "-c", source / "pyproject.toml"]
+        + [source / "tests" / name for name in PYTHON_TESTS],
         target,
         PYTHONPATH=str(target),
         PYTHONMALLOC="malloc",
