@@ -13,7 +13,11 @@
 #ifndef RELU_EXT_FLOAT_ENV_H
 #define RELU_EXT_FLOAT_ENV_H
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "x87 arithmetic rounds twice: compile for 32-bit x86 with -msse2 -mfpmath=sse"
+#endif
+
+#if defined(__SSE2_MATH__) || defined(_M_X64)
 #include <xmmintrin.h>
 
 /* <fenv.h> would save the x87's as well, which nobody here uses, at ten times the cost. */
@@ -51,6 +55,23 @@ static inline void relu_ext_float_env_restore(relu_ext_float_env before)
 {
     __asm__ volatile("msr fpcr, %0\n\tmsr fpsr, %1"
                      : : "r"(before.control), "r"(before.status) : "memory");
+}
+
+#elif defined(__powerpc__) && (defined(__GNUC__) || defined(__clang__))
+/* <fenv.h> uses instructions that emulators refuse. Control and flags are one register. */
+typedef double relu_ext_float_env;
+
+static inline void relu_ext_float_env_restore(relu_ext_float_env before)
+{
+    __asm__ volatile("mtfsf 0xff,%0" : : "f"(before) : "memory");
+}
+
+static inline relu_ext_float_env relu_ext_float_env_default(void)
+{
+    relu_ext_float_env before;
+    __asm__ volatile("mffs %0" : "=f"(before));
+    relu_ext_float_env_restore(0);
+    return before;
 }
 
 #else

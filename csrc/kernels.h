@@ -192,18 +192,16 @@ RELU_EXT_INLINE void NAME(tiles)(NAME(element) *f, const NAME(any) *a, const NAM
     if (uniform)
         for (size_t i = 0; i < TILE; i++)
             part_c[i] = *c;
-    if (n < TILE || now < TILE) {
-        memset(part_a, 0, sizeof part_a);
-        memset(part_b, 0, sizeof part_b);
-        if (!uniform)
-            memset(part_c, 0, sizeof part_c);
-    }
     for (size_t i = 0; i < n; i += now, now = TILE) {
         const NAME(any) *a_tile = a + i, *b_tile = b + i, *c_tile = uniform ? part_c : c + i;
         NAME(any) *out_tile = out + i;
         const bool part = now < TILE || n - i < TILE;
         if (part) {
             now = now < n - i ? now : n - i;
+            memset(part_a, 0, sizeof part_a);
+            memset(part_b, 0, sizeof part_b);
+            if (!uniform)
+                memset(part_c, 0, sizeof part_c);
             a_tile = memcpy(part_a, a_tile, now * sizeof(LANE_INT));
             b_tile = memcpy(part_b, b_tile, now * sizeof(LANE_INT));
             if (!uniform)

@@ -76,15 +76,41 @@ RELU_EXT_INLINE void relu_ld(const void *x, const void *b, const void *c, bool u
     relu_grad_ld(x, b, x, false, y, n, T);
 }
 
-/* Comparisons below are of numbers only: none raises a flag. */
-RELU_EXT_INLINE long double relu_ext_longdouble(const unsigned char *x)
+/* a < b, of positive numbers: in the order of their bits, but for pairs of doubles. */
+RELU_EXT_INLINE bool relu_ext_less(const unsigned char *a, const unsigned char *b)
 {
-    long double value;
-    memcpy(&value, x, sizeof value);
-    return value;
+#if LDBL_MANT_DIG == 106
+    long double first, second;
+    memcpy(&first, a, sizeof first);
+    memcpy(&second, b, sizeof second);
+    return first < second;
+#else
+#if LDBL_MANT_DIG == 64
+    enum { HIGH = 2, LOW = 8, LOW_AT = 0 };
+#elif LDBL_MANT_DIG == 113
+    enum { HIGH = 8, LOW = 8, LOW_AT = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 8 : 0 };
+#else
+    enum { HIGH = 8, LOW = 0, LOW_AT = 0 };
+#endif
+    const size_t high_at = LOW > 0 ? LOW - LOW_AT : 0;
+    uint64_t a_low = 0, b_low = 0;
+    memcpy(&a_low, a + LOW_AT, LOW);
+    memcpy(&b_low, b + LOW_AT, LOW);
+#if LDBL_MANT_DIG == 64
+    uint16_t a_high, b_high;
+#else
+    uint64_t a_high, b_high;
+#endif
+    memcpy(&a_high, a + high_at, HIGH);
+    memcpy(&b_high, b + high_at, HIGH);
+    return a_high < b_high || (a_high == b_high && a_low < b_low);
+#endif
 }
 
-/* A ceiling with a sign, -0.0 too, is below every result of ReLU. */
+/*
+ * A ceiling with a sign, -0.0 too, is below every result of ReLU. Passed by value it has
+ * no unused bytes to pass on: there are zeros instead.
+ */
 RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *ceiling,
                                      bool uniform, void *y, size_t n, int T)
 {
@@ -98,8 +124,8 @@ RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *c
             memcpy(result, from, size);
         if (relu_ext_classify(from) != RELU_EXT_NAN
             && (relu_ext_classify(limit) != RELU_EXT_POSITIVE
-                || relu_ext_longdouble(result) > relu_ext_longdouble(limit)))
-            memcpy(result, limit, size);
+                || relu_ext_less(limit, result)))
+            memcpy(memset(result, 0, size), limit, LDBL_MANT_DIG == 64 ? 10 : size);
         memcpy((unsigned char *)y + i, result, size);
     }
 }
@@ -115,7 +141,7 @@ RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const v
         if (relu_ext_classify(decides) == RELU_EXT_NAN
             || (relu_ext_classify(decides) == RELU_EXT_POSITIVE
                 && relu_ext_classify(limit) == RELU_EXT_POSITIVE
-                && relu_ext_longdouble(decides) < relu_ext_longdouble(limit)))
+                && relu_ext_less(decides, limit)))
             memmove((unsigned char *)dx + i, (const unsigned char *)dy + i, size);
         else
             memset((unsigned char *)dx + i, 0, size);

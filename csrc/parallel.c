@@ -148,6 +148,7 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
 void relu_ext_parallel_for(size_t count, size_t bytes_moved,
                            void (*part)(void *context, size_t begin, size_t end), void *context)
 {
+    (void)bytes_moved;
     if (count == 0)
         return;
 #ifdef _OPENMP
@@ -156,8 +157,9 @@ void relu_ext_parallel_for(size_t count, size_t bytes_moved,
         const int threads = count < (size_t)most ? (int)count : most;
         if (threads > 1) {
             const size_t each = count / (size_t)threads, more = count % (size_t)threads;
+            int t; /* MSVC's OpenMP knows no declaration in the loop */
 #pragma omp parallel for schedule(static) num_threads(threads)
-            for (int t = 0; t < threads; t++) {
+            for (t = 0; t < threads; t++) {
                 size_t i = (size_t)t, begin = i * each + (i < more ? i : more);
                 part(context, begin, begin + each + (i < more));
             }

@@ -335,6 +335,8 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
                         && can_stream(isa, kernel, in, out, n);
     relu_ext_float_env before = {0};
 
+    if (n == 0) /* not even a pointer to step forward by nothing */
+        return;
     if (kernel->calculates)
         before = relu_ext_float_env_default();
     if (stream)

@@ -36,7 +36,9 @@
  *
  * To have it in a program, compile relu_ext.c along, with any C11 compiler and no
  * options but -O3; it includes the other headers of this directory and needs no
- * Python. Never pass -mavx or -march: the instruction set is chosen at run time.
+ * Python. On 32-bit x86 add -msse2 -mfpmath=sse; for processors other than x86,
+ * AArch64 and PowerPC, -lm. Never pass -mavx or -march: the instruction set is
+ * chosen at run time.
  *
  * Two copies in one program do not clash if each is compiled, and this header
  * included, with one of these defined:

@@ -20,6 +20,7 @@
 #define RELU_EXT_CAPI_H
 
 #include <Python.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -127,6 +128,10 @@ typedef struct {
     void (*relu_grad_bits_f64)(const double *dy, const uint8_t *bits, double *dx, size_t n);
     void (*relu_grad_bits_longdouble)(const long double *dy, const uint8_t *bits, long double *dx,
                                       size_t n);
+    int (*scale_shift_relu)(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
+                            const char *y_dtype, void *y, const ptrdiff_t *y_strides,
+                            const size_t *shape, size_t ndim, size_t axis, const double *scale,
+                            const double *shift);
 } relu_ext_capi;
 
 /* Where relu_ext.h came first, its functions are meant and these stay away. */
@@ -159,6 +164,16 @@ static inline int relu_ext_import(void)
 static inline const char *relu_ext_isa(void)
 {
     return relu_ext_api->isa();
+}
+
+static inline int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
+                                            const ptrdiff_t *x_strides, const char *y_dtype,
+                                            void *y, const ptrdiff_t *y_strides,
+                                            const size_t *shape, size_t ndim, size_t axis,
+                                            const double *scale, const double *shift)
+{
+    return relu_ext_api->scale_shift_relu(x_dtype, x, x_strides, y_dtype, y, y_strides, shape,
+                                          ndim, axis, scale, shift);
 }
 
 #define RELU_EXT_CAPI_1(name, type)                                                    \

@@ -1,6 +1,7 @@
 # The kernels for Cython: `from relu_ext cimport relu_ext_import, relu_f32`, then
 # relu_ext_import() once at the top of the module. Compile with relu_ext.get_include();
 # relu_ext.h is the contract.
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -131,3 +132,9 @@ cdef extern from "relu_ext_capi.h":
         const double *dy, const uint8_t *bits, double *dx, size_t n) noexcept nogil
     void relu_grad_bits_longdouble(
         const long double *dy, const uint8_t *bits, long double *dx, size_t n) noexcept nogil
+
+    int relu_ext_scale_shift_relu(
+        const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
+        const char *y_dtype, void *y, const ptrdiff_t *y_strides,
+        const size_t *shape, size_t ndim, size_t axis,
+        const double *scale, const double *shift) noexcept nogil

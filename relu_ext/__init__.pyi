@@ -1,11 +1,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeVar
+from typing import Any, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer, CapsuleType
 
+from relu_ext._output_cache import OutputCache as _OutputCache
 from relu_ext._relu_ext import ffi as ffi
 from relu_ext._relu_ext import lib as lib
 
@@ -31,8 +32,10 @@ __all__ = [
     "prelu_slope_grad",
     "relu",
     "relu_",
+    "relu_bits",
     "relu_grad",
     "relu_grad_",
+    "relu_grad_bits",
     "scale_shift_relu",
     "set_num_threads",
     "set_output_cache",
@@ -85,6 +88,14 @@ def scale_shift_relu(
     out: npt.NDArray[Any] | None = None,
     dtype: npt.DTypeLike | None = None,
 ) -> npt.NDArray[Any]: ...
+def relu_bits(
+    x: npt.ArrayLike,
+    out: npt.NDArray[Any] | None = None,
+    bits: npt.NDArray[np.uint8] | None = None,
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]: ...
+def relu_grad_bits(
+    dy: npt.ArrayLike, bits: npt.NDArray[np.uint8], out: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]: ...
 def sparsity(y: npt.ArrayLike) -> float: ...
 def activity(
     y: npt.ArrayLike, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = 0
@@ -98,14 +109,7 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 @contextmanager
 def num_threads(n: SupportsIndex) -> Iterator[None]: ...
-
-class OutputCache(NamedTuple):
-    limit: int
-    held: int
-    hits: int
-    misses: int
-
-def get_output_cache() -> OutputCache: ...
+def get_output_cache() -> _OutputCache: ...
 def set_output_cache(nbytes: SupportsIndex) -> None: ...
 def get_include() -> str: ...
 def get_sources() -> list[str]: ...

@@ -54,8 +54,11 @@ def prelu(x, slope, axis=1, out=None):
     array([[-1.  , -0.5 ],
            [ 3.  , -0.25]])
     """
-    x, slope = np.asanyarray(x), np.asanyarray(slope)
+    x = np.asanyarray(x)
     axis = normalize_axis_index(axis, x.ndim)
+    if isinstance(slope, (int, float)):  # takes the dtype of x, as an array would not
+        return leaky_relu(x, slope, out=out)
+    slope = np.asanyarray(slope)
     if slope.ndim > 1 or slope.size not in (1, x.shape[axis]):
         raise ValueError(
             f"slope has shape {slope.shape}, and axis {axis} of x {x.shape[axis]} channels; "

@@ -33,6 +33,8 @@ class _FFI:
 
 _Relu = Callable[[_CData, _CData, int], None]  # x, y, n
 _ReluGrad = Callable[[_CData, _CData, _CData, int], None]  # dy, x, dx, n
+_WithParameter = Callable[[_CData, Any, _CData, int], None]  # x, parameter, y, n
+_GradWithParameter = Callable[[_CData, _CData, Any, _CData, int], None]  # dy, x, parameter, dx, n
 
 @type_check_only
 class _Lib:
@@ -60,6 +62,69 @@ class _Lib:
     relu_grad_f64: _ReluGrad
     relu_grad_longdouble: _ReluGrad
 
+    leaky_relu_f16: _WithParameter
+    leaky_relu_bf16: _WithParameter
+    leaky_relu_f32: _WithParameter
+    leaky_relu_f64: _WithParameter
+
+    leaky_relu_grad_f16: _GradWithParameter
+    leaky_relu_grad_bf16: _GradWithParameter
+    leaky_relu_grad_f32: _GradWithParameter
+    leaky_relu_grad_f64: _GradWithParameter
+
+    clipped_relu_i8: _WithParameter
+    clipped_relu_i16: _WithParameter
+    clipped_relu_i32: _WithParameter
+    clipped_relu_i64: _WithParameter
+    clipped_relu_u8: _WithParameter
+    clipped_relu_u16: _WithParameter
+    clipped_relu_u32: _WithParameter
+    clipped_relu_u64: _WithParameter
+    clipped_relu_f8e5m2: _WithParameter
+    clipped_relu_f8e4m3fn: _WithParameter
+    clipped_relu_f16: _WithParameter
+    clipped_relu_bf16: _WithParameter
+    clipped_relu_f32: _WithParameter
+    clipped_relu_f64: _WithParameter
+    clipped_relu_longdouble: _WithParameter
+
+    clipped_relu_grad_f8e5m2: _GradWithParameter
+    clipped_relu_grad_f8e4m3fn: _GradWithParameter
+    clipped_relu_grad_f16: _GradWithParameter
+    clipped_relu_grad_bf16: _GradWithParameter
+    clipped_relu_grad_f32: _GradWithParameter
+    clipped_relu_grad_f64: _GradWithParameter
+    clipped_relu_grad_longdouble: _GradWithParameter
+
+    add_relu_i8: _ReluGrad
+    add_relu_i16: _ReluGrad
+    add_relu_i32: _ReluGrad
+    add_relu_i64: _ReluGrad
+    add_relu_u8: _ReluGrad
+    add_relu_u16: _ReluGrad
+    add_relu_u32: _ReluGrad
+    add_relu_u64: _ReluGrad
+    add_relu_f16: _ReluGrad
+    add_relu_bf16: _ReluGrad
+    add_relu_f32: _ReluGrad
+    add_relu_f64: _ReluGrad
+
+    relu_bits_f8e5m2: _ReluGrad
+    relu_bits_f8e4m3fn: _ReluGrad
+    relu_bits_f16: _ReluGrad
+    relu_bits_bf16: _ReluGrad
+    relu_bits_f32: _ReluGrad
+    relu_bits_f64: _ReluGrad
+    relu_bits_longdouble: _ReluGrad
+
+    relu_grad_bits_f8e5m2: _ReluGrad
+    relu_grad_bits_f8e4m3fn: _ReluGrad
+    relu_grad_bits_f16: _ReluGrad
+    relu_grad_bits_bf16: _ReluGrad
+    relu_grad_bits_f32: _ReluGrad
+    relu_grad_bits_f64: _ReluGrad
+    relu_grad_bits_longdouble: _ReluGrad
+
     def relu_ext_scale_shift_relu(
         self,
         x_dtype: bytes,
@@ -82,7 +147,7 @@ class _Lib:
     def relu_ext_set_stream_bytes(self, bytes: int, /) -> None: ...
 
     # What only the package itself needs.
-    def relu_ext_register(self, dict: _CData, fast: int, /) -> int: ...
+    def relu_ext_register(self, fast: int, /) -> _CData: ...
     def relu_ext_add_type(self, type_num: int, dtype: bytes, /) -> int: ...
     def relu_ext_fast_calls(self) -> int: ...
     def relu_ext_openmp(self) -> int: ...
@@ -91,7 +156,10 @@ class _Lib:
     def relu_ext_set_num_threads(self, n: int, /) -> None: ...
     def relu_ext_get_parallel_bytes(self) -> int: ...
     def relu_ext_set_parallel_bytes(self, bytes: int, /) -> None: ...
-    def relu_ext_set_pool_bytes(self, bytes: int, /) -> None: ...
+    def relu_ext_set_output_cache(self, limit: int, /) -> None: ...
+    def relu_ext_get_output_cache(
+        self, limit: _CData, held: _CData, hits: _CData, misses: _CData, /
+    ) -> None: ...
     def relu_ext_scale_shift_relu_arrays(
         self,
         x_dtype: bytes,

@@ -6,8 +6,8 @@ import numpy as np
 
 from relu_ext._core import lib
 
-_FROM = {np.dtype(t): n for t, n in (("u1", b"u8"), ("i2", b"i16"), ("f2", b"f16"))}
-_TO = {np.dtype("f2"): b"f16", np.dtype("f4"): b"f32", np.dtype("f8"): b"f64"}
+_FROM: dict = {np.dtype(t): n for t, n in (("u1", b"u8"), ("i2", b"i16"), ("f2", b"f16"))}
+_TO: dict = {np.dtype("f2"): b"f16", np.dtype("f4"): b"f32", np.dtype("f8"): b"f64"}
 try:
     import ml_dtypes
 except ImportError:

@@ -44,6 +44,7 @@ def operands():
         "short": np.ones(3, np.float32),
         "read_only": read_only,
         "mask": x > 0,
+        "bits": np.zeros(3, np.uint8),
         "long": np.ones(20_000, np.float32),  # lets go of the GIL
         "scalar": np.float32(-1),
         "zero_d": np.array(-1, np.float32),
@@ -168,13 +169,35 @@ CALLS = {
     ],
     "prelu": [
         (False, lambda o: relu_ext.prelu(o["x"], 0.1, axis=0)),
-        (True, lambda o: relu_ext.prelu(o["x"], np.ones((2, 2)))),
+        (True, lambda o: relu_ext.prelu(o["x"], o["x"])),
     ],
     "prelu_slope_grad": [
         (False, lambda o: relu_ext.prelu_slope_grad(o["x"], o["x"], 0)),
         (False, lambda o: relu_ext.prelu_slope_grad(o["x"], o["x"], None)),
         (True, lambda o: relu_ext.prelu_slope_grad(o["x"], o["short"], 0)),
         (True, lambda o: relu_ext.prelu_slope_grad(o["integers"], o["integers"], 0)),
+    ],
+    "relu_bits": [
+        (False, lambda o: relu_ext.relu_bits(o["x"])),
+        (False, lambda o: relu_ext.relu_bits(o["x"], o["y"])),
+        (False, lambda o: relu_ext.relu_bits(o["strided"], bits=o["bits"])),
+        (True, lambda o: relu_ext.relu_bits(o["integers"])),
+        (True, lambda o: relu_ext.relu_bits(o["x"], o["short"])),
+        (True, lambda o: relu_ext.relu_bits(o["x"], bits=o["x"])),
+    ],
+    "relu_grad_bits": [
+        (False, lambda o: relu_ext.relu_grad_bits(o["x"], o["bits"])),
+        (False, lambda o: relu_ext.relu_grad_bits(o["x"], o["bits"], o["y"])),
+        (True, lambda o: relu_ext.relu_grad_bits(o["long"], o["bits"])),
+        (True, lambda o: relu_ext.relu_grad_bits(o["x"], o["bits"], o["read_only"])),
+    ],
+    "scale_shift_relu": [
+        (False, lambda o: relu_ext.scale_shift_relu(o["x"], 2.0, 1.0)),
+        (False, lambda o: relu_ext.scale_shift_relu(o["x"], 2.0, o["scalar"], out=o["y"])),
+        (False, lambda o: relu_ext.scale_shift_relu(o["swapped"], 2.0, 1.0, axis=0, out_axis=1)),
+        (True, lambda o: relu_ext.scale_shift_relu(o["integers"], 2.0, 1.0)),
+        (True, lambda o: relu_ext.scale_shift_relu(o["x"], o["long"], 1.0)),
+        (True, lambda o: relu_ext.scale_shift_relu(o["x"], 2.0, 1.0, out=o["read_only"])),
     ],
     "sparsity": [
         (False, lambda o: relu_ext.sparsity(o["x"])),

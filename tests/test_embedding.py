@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 import reference
 from arrays import address, assert_same_bits, samples
+from test_kernels import arguments_of, inputs_of, oracle, parameters
 
 import relu_ext
+from relu_ext import ffi, lib
 
 EXAMPLES = Path(__file__).parent / "embedding"
 INCLUDE = Path(relu_ext.get_include())
@@ -301,10 +303,24 @@ CAPI = {
         relu_grad_f16 relu_grad_bf16 relu_grad_f32 relu_grad_f64 relu_grad_longdouble
     """,
     2: """
+        leaky_relu_f16 leaky_relu_bf16 leaky_relu_f32 leaky_relu_f64
+        leaky_relu_grad_f16 leaky_relu_grad_bf16 leaky_relu_grad_f32 leaky_relu_grad_f64
+        clipped_relu_i8 clipped_relu_i16 clipped_relu_i32 clipped_relu_i64
+        clipped_relu_u8 clipped_relu_u16 clipped_relu_u32 clipped_relu_u64
+        clipped_relu_f8e5m2 clipped_relu_f8e4m3fn
+        clipped_relu_f16 clipped_relu_bf16 clipped_relu_f32 clipped_relu_f64
+        clipped_relu_longdouble
+        clipped_relu_grad_f8e5m2 clipped_relu_grad_f8e4m3fn
+        clipped_relu_grad_f16 clipped_relu_grad_bf16 clipped_relu_grad_f32 clipped_relu_grad_f64
+        clipped_relu_grad_longdouble
+        add_relu_i8 add_relu_i16 add_relu_i32 add_relu_i64
+        add_relu_u8 add_relu_u16 add_relu_u32 add_relu_u64
+        add_relu_f16 add_relu_bf16 add_relu_f32 add_relu_f64
         relu_bits_f8e5m2 relu_bits_f8e4m3fn
         relu_bits_f16 relu_bits_bf16 relu_bits_f32 relu_bits_f64 relu_bits_longdouble
         relu_grad_bits_f8e5m2 relu_grad_bits_f8e4m3fn relu_grad_bits_f16
         relu_grad_bits_bf16 relu_grad_bits_f32 relu_grad_bits_f64 relu_grad_bits_longdouble
+        scale_shift_relu
     """,
 }
 CAPI_ENTRIES = " ".join(CAPI.values()).split()
@@ -315,7 +331,7 @@ def test_capi_entries_never_move():
     assert re.findall(r"\(\*(\w+)\)\(", struct) == CAPI_ENTRIES
     version = re.search(r"#define RELU_EXT_CAPI_VERSION (\d+)", CAPI_HEADER)[1]
     assert int(version) == max(CAPI)
-    assert set(CAPI_ENTRIES) >= set(KERNELS)
+    assert set(CAPI_ENTRIES) == {"isa", "scale_shift_relu", *KERNELS}
 
 
 def test_capsule(rng):
@@ -333,14 +349,33 @@ def test_capsule(rng):
     assert isa().decode() == relu_ext.isa()
     for name, function in functions.items():
         operation, dtype = name.rsplit("_", 1)
-        if operation.endswith("_bits"):
+        if operation == "scale_shift":
+            check_scale_shift(function)
+        elif operation.endswith("_bits"):
             check_bits(function, operation, dtype, rng)
-            continue
-        inputs = [samples(dtype, 1001, rng) for _ in range(2 if operation == "relu_grad" else 1)]
-        out = np.empty_like(inputs[0])
-        arguments = [ctypes.c_void_p] * (len(inputs) + 1) + [ctypes.c_size_t]
-        ctypes.CFUNCTYPE(None, *arguments)(function)(*map(address, [*inputs, out]), out.size)
-        assert_same_bits(out, getattr(reference, operation)(*inputs, dtype))
+        else:
+            inputs = [samples(dtype, 1001, rng) for _ in range(inputs_of(operation, dtype))]
+            call = ffi.cast(ffi.typeof(getattr(lib, name)), function)
+            out = np.empty_like(inputs[0])
+            given = [
+                ffi.cast(ffi.getctype(arguments_of(operation, dtype)[-1], "*"), address(p))[0]
+                for p in parameters(operation, dtype)
+            ]
+            call(*(ffi.cast("void *", address(a)) for a in inputs), *given,
+                 ffi.cast("void *", address(out)), out.size)
+            assert_same_bits(out, oracle(operation, dtype, *inputs))
+
+
+def check_scale_shift(function):
+    """scale_shift_relu, called by address."""
+    x, y, one = np.array([-1.0, 2.0], "f"), np.empty(2, "f"), np.ones(1)
+    call = ffi.cast(ffi.typeof(lib.relu_ext_scale_shift_relu), function)
+    steps, shape = ffi.new("ptrdiff_t[]", [4, 0]), ffi.new("size_t[]", [2, 1])
+    pointers = [ffi.cast("void *", address(a)) for a in (x, y)]
+    numbers = ffi.cast("double *", address(one))
+    assert call(b"f32", pointers[0], steps, b"f32", pointers[1], steps, shape, 2, 1, numbers,
+                numbers) == 0
+    assert y.tolist() == [0, 3]
 
 
 def check_bits(function, operation, dtype, rng):
@@ -590,5 +625,6 @@ def test_prefix_header_has_every_prototype():
 
 def test_pxd_declares_the_c_api():
     declared = prototypes((PACKAGE / "__init__.pxd").read_text())
-    wanted = {name: PROTOTYPES[name] for name in ["relu_ext_isa", *KERNELS]}
+    borrowed = ["relu_ext_isa", "relu_ext_scale_shift_relu", *KERNELS]
+    wanted = {name: PROTOTYPES[name] for name in borrowed}
     assert declared == {"relu_ext_import": "int relu_ext_import()", **wanted}

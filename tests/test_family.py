@@ -199,6 +199,11 @@ def test_prelu(axis, char, rng):
     assert_same_bits(prelu(x, slope[0], axis), reference.leaky_relu(x, slope[:1]))
 
 
+def test_prelu_with_a_number_keeps_the_dtype(rng):
+    x = new("f", (2, 5, 3), rng)
+    assert_same_bits(prelu(x, 0.25), reference.leaky_relu(x, np.float32(0.25)))
+
+
 @pytest.mark.parametrize("wrong", [np.ones(4), np.ones((5, 1)), np.ones(())[None, None]])
 def test_prelu_wants_a_slope_for_each_channel(wrong):
     with pytest.raises(ValueError, match="one slope for each channel"):

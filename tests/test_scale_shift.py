@@ -344,11 +344,11 @@ def test_threads(isa, threads, stores, shape, rng):  # noqa: F811
 FENCED = """
 import itertools, sys
 sys.path.insert(0, sys.argv[2])
-from fences import PAGE, fenced_page
+from fences import PAGE, fenced
 from relu_ext import ffi, lib
 
 assert lib.relu_ext_use_isa(sys.argv[1].encode()) == 0
-(x, _keep), (y, _keep_too) = fenced_page(), fenced_page()
+(x, _keep), (y, _keep_too) = fenced(1), fenced(1)
 SIZES = {"u8": 1, "i16": 2, "f16": 2, "f32": 4, "f64": 8}
 
 def strides(size, pixels, channels, layout):

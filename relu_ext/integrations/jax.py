@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 
-def relu(x):
+def relu(x: jax.typing.ArrayLike) -> jax.Array:
     """ReLU for JAX: works under ``jit``, ``vmap``, ``grad`` and ``vjp``.
 
     Parameters

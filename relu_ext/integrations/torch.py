@@ -21,7 +21,7 @@ _CARRIED = {
 }
 
 
-def relu(x):
+def relu(x: torch.Tensor) -> torch.Tensor:
     """ReLU of a tensor, for PyTorch's autograd.
 
     Parameters

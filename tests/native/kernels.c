@@ -215,6 +215,7 @@ static struct pool make_pool(const struct row *row)
     struct pool pool = {.row = row};
     const size_t n = LONG_BYTES / row->size + STARTS;
     unsigned char *alike[INPUTS_MAX];
+    choose_parameter(row);
     for (int k = 0; k < row->nin; k++) {
         pool.in[k] = allocate(n * row->size);
         fill_samples(row, pool.in[k], n, &state);
@@ -293,6 +294,7 @@ int main(int argc, char **argv)
         }
         for (int r = 0; r < ROW_COUNT; r++) {
             current.row = &rows[r];
+            choose_parameter(&rows[r]);
             check_row(&pools[r], longest, step);
         }
         printf("%s ", isa);

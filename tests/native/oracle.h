@@ -10,6 +10,7 @@
 #define ORACLE_H
 
 #include <float.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,29 +21,51 @@
 
 enum { INPUTS_MAX = 2 };
 
+/* What operations that have a parameter are given for it, of whatever type. */
+static unsigned char parameter[sizeof(long double)];
+
 /* Every function, with one signature for all. */
-#define CALL_1(function)                                                               \
+#define CALL_1(function, type)                                                            \
     static void call_##function(const void *const *in, void *out, size_t n)            \
     {                                                                                  \
         function(in[0], out, n);                                                       \
     }
-#define CALL_2(function)                                                               \
+#define CALL_2(function, type)                                                            \
     static void call_##function(const void *const *in, void *out, size_t n)            \
     {                                                                                  \
         function(in[0], in[1], out, n);                                                \
     }
-#define CALL(dtype, type, lane, T, op, body, nin, ...) CALL_##nin(op##_##dtype)
+#define CALL_2P(function, type)                                                        \
+    static void call_##function(const void *const *in, void *out, size_t n)            \
+    {                                                                                  \
+        type given;                                                                    \
+        memcpy(&given, parameter, sizeof given);                                       \
+        function(in[0], given, out, n);                                                \
+    }
+#define CALL_3P(function, type)                                                        \
+    static void call_##function(const void *const *in, void *out, size_t n)            \
+    {                                                                                  \
+        type given;                                                                    \
+        memcpy(&given, parameter, sizeof given);                                       \
+        function(in[0], in[1], given, out, n);                                         \
+    }
+#define CALL(dtype, type, lane, T, op, body, signature, ...) \
+    CALL_##signature(op##_##dtype, type)
 RELU_EXT_KERNELS(CALL, )
 
 struct row {
     const char *name, *operation, *dtype;
-    int nin;
+    int nin; /* arrays; a parameter is none */
     size_t size; /* of an element */
     void (*call)(const void *const *in, void *out, size_t n);
 };
 
-#define ROW(dtype, type, lane, T, op, body, nin, ...)                                  \
-    {#op "_" #dtype, #op, #dtype, nin, sizeof(type), call_##op##_##dtype},
+#define ARRAYS_1 1
+#define ARRAYS_2 2
+#define ARRAYS_2P 1
+#define ARRAYS_3P 2
+#define ROW(dtype, type, lane, T, op, body, signature, ...)                            \
+    {#op "_" #dtype, #op, #dtype, ARRAYS_##signature, sizeof(type), call_##op##_##dtype},
 static const struct row rows[] = {RELU_EXT_KERNELS(ROW, )};
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
 
@@ -126,20 +149,98 @@ static inline bool all_bits(const struct format *f, const unsigned char *x, int 
     return true;
 }
 
+static inline bool is_negative(const struct format *f, const unsigned char *x)
+{
+    return f->sign && get_bit(f, x, width(f) - 1);
+}
+
+static inline bool is_zero(const struct format *f, const unsigned char *x)
+{
+    return all_bits(f, x, 0, width(f) - f->sign, false);
+}
+
+static inline bool is_nan(const struct format *f, const unsigned char *x)
+{
+    const int exponent = f->mantissa + f->leading;
+    return f->exponent && all_bits(f, x, exponent, exponent + f->exponent, true)
+           && (f->no_infinity ? all_bits(f, x, 0, f->mantissa, true)
+                              : !all_bits(f, x, 0, f->mantissa, false));
+}
+
 /* Does relu give x itself? */
 static inline bool passes(const struct format *f, const unsigned char *x)
 {
-    const int exponent = f->mantissa + f->leading, sign = exponent + f->exponent;
-    const bool negative = f->sign && get_bit(f, x, sign);
+    return is_nan(f, x) || !(is_negative(f, x) || (f->exponent && is_zero(f, x)));
+}
 
-    if (f->exponent == 0)
-        return !negative;
-    const bool no_mantissa = all_bits(f, x, 0, f->mantissa, false);
-    const bool full_mantissa = all_bits(f, x, 0, f->mantissa, true);
-    const bool zero = all_bits(f, x, exponent, sign, false) && no_mantissa;
-    const bool nan = all_bits(f, x, exponent, sign, true)
-                     && (f->no_infinity ? full_mantissa : !no_mantissa);
-    return nan || !(negative || zero);
+/* a < b, of numbers that are not negative. */
+static inline bool is_less(const struct format *f, const unsigned char *a, const unsigned char *b)
+{
+#if LDBL_MANT_DIG == 106
+    if (strcmp(f->name, "longdouble") == 0) {
+        long double first, second;
+        memcpy(&first, a, sizeof first);
+        memcpy(&second, b, sizeof second);
+        return first < second;
+    }
+#endif
+    for (int i = width(f) - f->sign - 1; i >= 0; i--)
+        if (get_bit(f, a, i) != get_bit(f, b, i))
+            return get_bit(f, b, i);
+    return false;
+}
+
+/* The value of a float of up to 64 bits that is not a NaN. */
+static inline double value_of(const struct format *f, const unsigned char *x)
+{
+    const int largest = (1 << f->exponent) - 1, bias = largest / 2;
+    double mantissa = 0;
+    int exponent = 0;
+    for (int i = f->mantissa - 1; i >= 0; i--)
+        mantissa = 2 * mantissa + get_bit(f, x, i);
+    for (int i = f->exponent - 1; i >= 0; i--)
+        exponent = 2 * exponent + get_bit(f, x, f->mantissa + i);
+    if (exponent == largest)
+        mantissa = HUGE_VAL;
+    else if (exponent > 0)
+        mantissa += ldexp(1, f->mantissa);
+    const double magnitude = ldexp(mantissa, (exponent ? exponent : 1) - bias - f->mantissa);
+    return is_negative(f, x) ? -magnitude : magnitude;
+}
+
+/* The nearest number of a format, of two equally near the even one; of a NaN the quiet one. */
+static inline void round_to(const struct format *f, double value, unsigned char *x)
+{
+    const int largest = (1 << f->exponent) - 1, bias = largest / 2, least = 1 - bias;
+    double magnitude = fabs(value);
+    int exponent;
+    for (int i = 0; i < width(f); i++)
+        set_bit(f, x, i, false);
+    set_bit(f, x, width(f) - 1, signbit(value) && !isnan(value));
+    if (isnan(value)) {
+        for (int i = f->mantissa - 1; i < f->mantissa + f->exponent; i++)
+            set_bit(f, x, i, true);
+        return;
+    }
+    if (!isinf(magnitude)) {
+        frexp(magnitude, &exponent);
+        exponent = (exponent - 1 < least ? least : exponent - 1) - f->mantissa;
+        magnitude = ldexp(nearbyint(ldexp(magnitude, -exponent)), exponent);
+    }
+    if (magnitude == 0)
+        return;
+    if (magnitude >= ldexp(1, bias) * 2) {
+        for (int i = f->mantissa; i < f->mantissa + f->exponent; i++)
+            set_bit(f, x, i, true);
+        return;
+    }
+    /* In units of the last place, whose number is exponent and mantissa side by side. */
+    frexp(magnitude, &exponent);
+    exponent = exponent - 1 < least ? least : exponent - 1;
+    double units = ldexp(magnitude, f->mantissa - exponent);
+    uint64_t bits = (uint64_t)units + ((uint64_t)(exponent - least) << f->mantissa);
+    for (int i = 0; i < f->mantissa + f->exponent; i++)
+        set_bit(f, x, i, bits >> i & 1);
 }
 
 typedef void operation(const struct format *f, size_t size, const unsigned char *const *in,
@@ -163,12 +264,98 @@ static inline void oracle_relu_grad(const struct format *f, size_t size,
         memset(out, 0, size);
 }
 
+/*
+ * A sum or product of numbers of up to 64 bits. Where these have 32 bits it is exact in
+ * double, or rounding twice is the same; those of 16 bits become floats of 32 bits first.
+ */
+static inline void calculate(const struct format *f, bool multiply, const unsigned char *a,
+                             const unsigned char *b, unsigned char *out)
+{
+    static const struct format single = {"f32", 1, 8, 0, 23, false};
+    unsigned char rounded[4];
+    volatile double result = NAN;
+    if (!is_nan(f, a) && !is_nan(f, b)) {
+        volatile double first = value_of(f, a), second = value_of(f, b);
+        result = multiply ? first * second : first + second;
+    }
+    if (width(f) == 16) {
+        round_to(&single, result, rounded);
+        result = is_nan(&single, rounded) ? NAN : value_of(&single, rounded);
+    }
+    round_to(f, result, out);
+}
+
+static inline void oracle_leaky_relu_grad(const struct format *f, size_t size,
+                                          const unsigned char *const *in, unsigned char *out)
+{
+    if (passes(f, in[1]))
+        memcpy(out, in[0], size);
+    else
+        calculate(f, true, in[0], parameter, out);
+}
+
+static inline void oracle_leaky_relu(const struct format *f, size_t size,
+                                     const unsigned char *const *in, unsigned char *out)
+{
+    const unsigned char *const both[] = {in[0], in[0]};
+    oracle_leaky_relu_grad(f, size, both, out);
+}
+
+static inline void oracle_clipped_relu(const struct format *f, size_t size,
+                                       const unsigned char *const *in, unsigned char *out)
+{
+    oracle_relu(f, size, in, out);
+    if (is_nan(f, in[0]))
+        return;
+    if (!is_nan(f, parameter) && !is_negative(f, parameter) && !is_less(f, parameter, out))
+        return;
+    memcpy(out, parameter, size);
+    if (f->leading) /* a parameter's padding is not passed on */
+        memset(out + width(f) / 8, 0, size - (size_t)width(f) / 8);
+}
+
+static inline void oracle_clipped_relu_grad(const struct format *f, size_t size,
+                                            const unsigned char *const *in, unsigned char *out)
+{
+    const unsigned char *x = in[1];
+    const bool between = passes(f, x) && passes(f, parameter) && !is_nan(f, parameter)
+                         && is_less(f, x, parameter);
+    if (is_nan(f, x) || between)
+        memcpy(out, in[0], size);
+    else
+        memset(out, 0, size);
+}
+
+static inline void oracle_add_relu(const struct format *f, size_t size,
+                                   const unsigned char *const *in, unsigned char *out)
+{
+    unsigned char sum[sizeof(long double)];
+    const unsigned char *const only[] = {sum};
+    if (f->exponent)
+        calculate(f, false, in[0], in[1], sum);
+    else {
+        /* Bit by bit; what is carried out of the last is lost. */
+        bool carry = false;
+        for (int i = 0; i < width(f); i++) {
+            const int ones = get_bit(f, in[0], i) + get_bit(f, in[1], i) + carry;
+            set_bit(f, sum, i, ones & 1);
+            carry = ones > 1;
+        }
+    }
+    oracle_relu(f, size, only, out);
+}
+
 static const struct {
     const char *name;
     operation *element;
 } operations[] = {
     {"relu", oracle_relu},
     {"relu_grad", oracle_relu_grad},
+    {"leaky_relu", oracle_leaky_relu},
+    {"leaky_relu_grad", oracle_leaky_relu_grad},
+    {"clipped_relu", oracle_clipped_relu},
+    {"clipped_relu_grad", oracle_clipped_relu_grad},
+    {"add_relu", oracle_add_relu},
 };
 
 /* out, of n elements, is to be what row's function makes of in. */
@@ -233,6 +420,17 @@ static inline void make_number(const struct format *f, unsigned char *x, bool ne
     if (f->sign)
         set_bit(f, x, at + f->exponent, negative);
     make_valid(f, x);
+}
+
+/* A usual parameter: about 0.7 for floats, 2 for integers. */
+static inline void choose_parameter(const struct row *row)
+{
+    const struct format *f = format_of(row);
+    memset(parameter, 0, sizeof parameter);
+    if (f->exponent)
+        make_number(f, parameter, false, (1u << f->exponent) / 2 - 2, 4);
+    else
+        make_number(f, parameter, false, 0, MANTISSAS + 1);
 }
 
 /* n elements, half of them values where something changes, the others any bits. */

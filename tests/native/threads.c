@@ -30,6 +30,7 @@ enum {
 /* A row's inputs and what they give, read by all. */
 static struct {
     unsigned char *in[INPUTS_MAX], *want;
+    unsigned char parameter[sizeof parameter];
 } data[ROW_COUNT];
 
 static pthread_barrier_t start;
@@ -54,17 +55,20 @@ static void check_row(int r, bool lines, unsigned char *out, unsigned char *want
     const struct row *row = &rows[r];
     const size_t bytes = LENGTH * row->size;
     const ptrdiff_t stride = (ptrdiff_t)((COLUMNS + GAP) * row->size);
-    const struct relu_ext_rows whole = {
-        .a = (const char *)data[r].in[0],
-        .b = (const char *)data[r].in[row->nin - 1],
+    struct relu_ext_rows whole = {
         .out = (char *)out,
-        .a_stride = stride,
-        .b_stride = stride,
         .out_stride = stride,
+        .uniform = relu_ext_kernels[r].nin > row->nin,
         .rows = lines ? LINES : 1,
         .columns = lines ? COLUMNS : LENGTH,
         .fresh_out = fresh_out,
     };
+    for (int k = 0; k < row->nin; k++) {
+        whole.in[k] = (const char *)data[r].in[k];
+        whole.in_stride[k] = stride;
+    }
+    if (whole.uniform)
+        whole.in[row->nin] = (const char *)data[r].parameter;
 
     memset(out, 0xCD, bytes);
     memcpy(want, data[r].want, bytes);
@@ -135,6 +139,8 @@ int main(int argc, char **argv)
             fill_samples(&rows[r], data[r].in[k], LENGTH, &state);
         }
         data[r].want = allocate(LENGTH * rows[r].size);
+        choose_parameter(&rows[r]);
+        memcpy(data[r].parameter, parameter, sizeof parameter);
         oracle(&rows[r], data[r].in, data[r].want, LENGTH);
     }
     pthread_barrier_init(&start, NULL, WORKERS + CHANGERS);
