@@ -41,8 +41,8 @@ OVERREAD = (
 INFINITY = ("kernels.h", "LANE_INT mask = x > T ? -1 : 0;", "LANE_INT mask = x >= T ? -1 : 0;")
 LONGDOUBLE = (
     "longdouble.h",
-    "    if (nan)\n",
-    "    if (nan && negative)\n",
+    "return RELU_EXT_NAN;",
+    "return RELU_EXT_NOT_POSITIVE;",
 )
 DIFFERS = "the output's element \\d+ differs"
 
