@@ -24,7 +24,11 @@
 #else
 #define RELU_EXT_INLINE static inline
 #define RELU_EXT_ANY_POINTER
+#ifdef _MSC_VER
+#define RELU_EXT_NOINLINE __declspec(noinline)
+#else
 #define RELU_EXT_NOINLINE
+#endif
 #endif
 
 /*

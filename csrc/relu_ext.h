@@ -8,7 +8,6 @@
  *     relu_f32(x, x, 3);             // in place
  *
  * What holds for every function that ends in a dtype:
- * What holds for every function whose name begins with relu_ and ends in a dtype:
  *
  *   Length      n counts elements. With n = 0 nothing is read or written, and
  *               the pointers may be NULL.
@@ -36,7 +35,7 @@
  *
  * To have it in a program, compile relu_ext.c along, with any C11 compiler and no
  * options but -O3; it includes the other headers of this directory and needs no
- * Python. On 32-bit x86 add -msse2 -mfpmath=sse; for processors other than x86,
+ * Python. On 32-bit x86 add -msse2 -mfpmath=sse; for processors other than x86-64,
  * AArch64 and PowerPC, -lm. Never pass -mavx or -march: the instruction set is
  * chosen at run time.
  *
@@ -120,7 +119,7 @@ RELU_EXT_API void relu_grad_longdouble(const long double *dy, const long double 
  * rounded to nearest; PReLU is the same, called once for each channel's slope.
  *
  * dx[i] = dy[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * dy[i].
- * With a slope greater than 0, x may be what went in or what came out.
+ * With a finite slope greater than 0, x may be what went in or what came out.
  *
  * 0 times infinity and what else multiplication makes a NaN of is the positive
  * quiet NaN without payload. f16 and bf16 are multiplied as floats, and rounded
@@ -148,7 +147,8 @@ RELU_EXT_API void leaky_relu_grad_f64(const double *dy, const double *x, double 
  * but NaNs.
  *
  * dx[i] = dy[i], bit for bit, where 0 < x[i] < ceiling or x[i] is a NaN, else +0.0:
- * at 0 and at the ceiling the gradient is 0. x may be what went in or what came out.
+ * at 0 and at the ceiling the gradient is 0. x may be what went in or, unless the
+ * ceiling is a NaN, what came out.
  */
 RELU_EXT_API void clipped_relu_i8(const int8_t *x, int8_t ceiling, int8_t *y, size_t n);
 RELU_EXT_API void clipped_relu_i16(const int16_t *x, int16_t ceiling, int16_t *y, size_t n);

@@ -2,7 +2,7 @@
  * Streaming: output that will not stay in the caches anyway is written past
  * them, which saves reading the lines about to be overwritten. Whatever the
  * operation, its ordinary kernel fills a block in L1, and stream_block_<isa>
- * copies the block out. All the intrinsics of the library are here.
+ * copies the block out.
  */
 #ifndef RELU_EXT_STREAM_H
 #define RELU_EXT_STREAM_H

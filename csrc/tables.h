@@ -82,7 +82,8 @@
  * Instruction sets, best first: X(name, function attribute, can this CPU run it).
  * The baseline is what the compiler targets anyway: SSE2 on x86-64, NEON on
  * AArch64. __builtin_cpu_supports also asks whether the operating system saves
- * the registers. On x86-64 a new row needs its line in stream.h.
+ * the registers. On x86-64 a new row needs its lines in stream.h,
+ * masks.h and scale_shift.h.
  */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define RELU_EXT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))

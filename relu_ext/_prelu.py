@@ -90,7 +90,7 @@ def prelu_slope_grad(dy, x, axis=1):
     Raises
     ------
     TypeError
-        For other dtypes.
+        For other dtypes, and a `dy` that cannot be cast to that of `x`.
     numpy.exceptions.AxisError
         If `x` has no such axis.
     ValueError
@@ -110,8 +110,11 @@ def prelu_slope_grad(dy, x, axis=1):
     >>> prelu_slope_grad(np.ones((2, 2)), np.array([[-2., 1.], [3., -4.]]))
     array([-2., -4.])
     """
-    x = np.ascontiguousarray(x).reshape(np.shape(x))
-    dy = np.ascontiguousarray(dy, dtype=x.dtype).reshape(np.shape(dy))
+    x, dy = np.asarray(x), np.asarray(dy)
+    dtype = x.dtype.newbyteorder("=")
+    if not np.can_cast(dy.dtype, dtype, "same_kind"):
+        raise TypeError(f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}")
+    x, dy = (np.asarray(a, dtype, order="C") for a in (x, dy))
     if dy.shape != x.shape:
         raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they have to be the same")
     if axis is None:

@@ -154,7 +154,7 @@ def _parameters(name, values, channels):
                 f"{name} has shape {values.shape}; it has to be one number, or one for each of "
                 f"the {channels} channels"
             )
-    everywhere = np.empty(channels)
+    everywhere = np.empty(channels, _FLOAT64)
     everywhere.fill(values)
     return everywhere
 

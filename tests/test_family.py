@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from arrays import assert_same_bits, new, samples
+from arrays import assert_same_bits, new, samples, swapped
 
 import relu_ext
 from relu_ext import (
@@ -267,8 +267,18 @@ def test_slope_gradient_of_special_values():
     assert prelu_slope_grad(np.ones((3, 0)), np.ones((3, 0))).shape == (0,)
 
 
+@pytest.mark.parametrize("char", "fd")
+def test_slope_gradient_of_the_other_byte_order(char, rng):
+    dy, x = new(char, (3, 5), rng), new(char, (3, 5), rng)
+    want = prelu_slope_grad(dy, x)
+    for others in (dy, swapped(x)), (swapped(dy), x), (swapped(dy), swapped(x)):
+        assert_same_bits(prelu_slope_grad(*others), want)
+
+
 def test_slope_gradient_refuses():
     ones = np.ones((2, 3))
+    with pytest.raises(TypeError, match="complex128"):
+        prelu_slope_grad(ones.astype(complex), ones)
     with pytest.raises(ValueError, match="shape"):
         prelu_slope_grad(ones, np.ones((3, 2)))
     with pytest.raises(TypeError, match="int64"):

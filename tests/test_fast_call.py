@@ -13,7 +13,7 @@ import pytest
 from arrays import UFUNCS, assert_same_bits, new
 
 import relu_ext
-from relu_ext import lib, relu
+from relu_ext import lib, relu, relu_grad
 
 each_ufunc = pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda u: u.__name__)
 
@@ -50,7 +50,8 @@ def test_it_is_on_unless_turned_off():
 
 
 @pytest.mark.parametrize(
-    "ufunc, char", [(ufunc, types[0]) for ufunc in UFUNCS for types in ufunc.types]
+    "ufunc, char",
+    [(u, t[0]) for u in UFUNCS for t in u.types if u in (relu, relu_grad) or t[0] in "bef"],
 )
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_as_numpys_way(ufunc, char, shape, rng):
@@ -130,7 +131,7 @@ PARAMETERS += [float("-inf"), float("nan"), True, 0.5 + 0j, np.float32(0.1), np.
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=repr)
-@pytest.mark.parametrize("char", "efdbH")
+@pytest.mark.parametrize("char", "efdb")
 @pytest.mark.parametrize("ufunc", [f for f in UFUNCS if f.nin > 1], ids=lambda u: u.__name__)
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_a_number_for_the_last_input(ufunc, char, parameter, rng):

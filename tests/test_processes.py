@@ -64,7 +64,7 @@ def test_fork_while_another_thread_computes(run):
         x, y = inputs(), np.empty(N, np.float32)
         while not stop.is_set():
             relu_ext.relu(x, y)
-            relu_ext.relu(np.ones(2**23 + 1, np.float32))  # the pool
+            relu_ext.relu(np.ones(2**23 + 1, np.float32))  # a kept result
     threads = [threading.Thread(target=compute) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -103,7 +103,8 @@ def run(parser, args):
         target = args.output or (None if pyplot else "relu.png")
         if target:
             # A date would make each file different.
-            metadata = {} if target.lower().endswith(".png") else {"Date": None}
+            date = {".svg": "Date", ".pdf": "CreationDate"}.get(target.lower()[-4:])
+            metadata = {date: None} if date else {}
             figure.savefig(target, dpi=150, metadata=metadata)
             print(target)
         if pyplot:
