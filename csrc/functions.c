@@ -19,7 +19,7 @@ struct dtype {
     struct relu_ext_test fires, nonzero;
 };
 
-#define LOWEST(type) (sizeof(type) < 8 ? -((int64_t)1 << (8 * sizeof(type) % 64 - 1)) : INT64_MIN)
+#define LOWEST(type) (sizeof(type) < 8 ? -((int64_t)1 << ((8 * sizeof(type) - 1) & 31)) : INT64_MIN)
 #define SIGNED(dtype, type, lane, T, ...)                                              \
     {relu_ext_lane_##lane, {1, -1}, {LOWEST(type), -1}},
 #define UNSIGNED(dtype, type, lane, T, ...)                                            \
