@@ -577,7 +577,7 @@ int relu_ext_scale_shift_relu(const char *x_dtype, const void *x, const ptrdiff_
     const struct relu_ext_scale_shift call = {x_dtype, y_dtype, x, y, x_strides, y_strides,
                                               shape, ndim, axis, scale, shift};
     size_t total = 1;
-    for (size_t k = 0; k < ndim; k++)
+    for (size_t k = 0; ndim <= SCALE_SHIFT_DIMS && k < ndim; k++)
         total *= shape[k];
     return relu_ext_run_scale_shift(&call, total);
 }
