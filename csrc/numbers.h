@@ -39,7 +39,10 @@ RELU_EXT_INLINE double relu_ext_bits_double(uint64_t bits)
     return x;
 }
 
-/* yes where the condition holds, else no: a mask, as GCC makes branches of `?:` around floats. */
+/*
+ * yes where the condition holds, else no: a mask, for what floats had to be calculated for.
+ * GCC would not calculate what `?:` may not choose, as it could trap, and make a branch.
+ */
 RELU_EXT_INLINE uint32_t relu_ext_select(bool condition, uint32_t yes, uint32_t no)
 {
     const uint32_t mask = -(uint32_t)condition;
@@ -49,13 +52,11 @@ RELU_EXT_INLINE uint32_t relu_ext_select(bool condition, uint32_t yes, uint32_t 
 /* The bits of what arithmetic gave. */
 RELU_EXT_INLINE uint32_t relu_ext_float_result(float x)
 {
-    const uint32_t bits = relu_ext_float_bits(x);
-    return relu_ext_select((bits & 0x7FFFFFFF) > 0x7F800000, 0x7FC00000, bits);
+    return x != x ? 0x7FC00000 : relu_ext_float_bits(x);
 }
 
 RELU_EXT_INLINE uint64_t relu_ext_double_result(double x)
 {
-    /* A comparison of 64-bit integers is more than SSE2 has. */
     return x != x ? 0x7FF8000000000000 : relu_ext_double_bits(x);
 }
 
@@ -95,7 +96,7 @@ RELU_EXT_INLINE uint16_t relu_ext_bf16_from_float(float x)
 {
     const uint32_t bits = relu_ext_float_bits(x);
     uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    return (uint16_t)relu_ext_select((bits & 0x7FFFFFFF) > 0x7F800000, 0x7FC0, rounded);
+    return (uint16_t)(x != x ? 0x7FC0 : rounded);
 }
 
 #endif

@@ -144,22 +144,17 @@ RELU_EXT_INLINE double scale_shift_fma_f64(double a, double b, double c, bool ha
     return scale_shift_soft_fma(a, b, c);
 }
 
-/*
- * relu's rule, and for a NaN the one that is the same on every machine. Masks, each the sign
- * of a difference, as GCC would make branches of choices.
- */
+/* relu's rule, and for a NaN the one that is the same on every machine. */
 RELU_EXT_INLINE float scale_shift_relu_f32(float x)
 {
-    const uint32_t bits = relu_ext_float_bits(x), negative = 0U - (bits >> 31);
-    const uint32_t nan = 0U - ((0x7F800000 - (bits & 0x7FFFFFFF)) >> 31);
-    return relu_ext_bits_float((bits & ~negative & ~nan) | (nan & 0x7FC00000));
+    const int32_t bits = (int32_t)relu_ext_float_bits(x), positive = bits > 0 ? bits : 0;
+    return relu_ext_bits_float(x != x ? 0x7FC00000 : (uint32_t)positive);
 }
 
 RELU_EXT_INLINE double scale_shift_relu_f64(double x)
 {
     const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
-    const uint64_t nan = 0 - ((0x7FF0000000000000 - (bits & INT64_MAX)) >> 63);
-    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
+    return relu_ext_bits_double(x != x ? 0x7FF8000000000000 : bits & ~negative);
 }
 
 /* Elements in the type that is computed in. All of these are exact. */
