@@ -68,6 +68,21 @@ RELU_EXT_INLINE LANE_INT NAME(clipped_relu_element)(LANE_INT x, LANE_INT b, LANE
     return (ceiling & clip) | (y & ~clip);
 }
 
+/*
+ * The same for a ceiling from +0.0 to +inf. Less infinity and one, the NaNs are the lowest
+ * unsigned numbers and the others follow in order: the lesser is the answer.
+ */
+RELU_EXT_INLINE LANE_INT NAME(clip_at_number_element)(LANE_INT x, LANE_INT b, LANE_INT ceiling,
+                                                      LANE_INT T)
+{
+    (void)b;
+    const LANE_UNSIGNED zero = (LANE_UNSIGNED)((LANE_UNSIGNED)NAME(infinity)(T) + 1);
+    const LANE_INT y = x & (x > T ? -1 : 0);
+    const LANE_UNSIGNED least = (LANE_UNSIGNED)((LANE_UNSIGNED)y - zero);
+    const LANE_UNSIGNED most = (LANE_UNSIGNED)((LANE_UNSIGNED)ceiling - zero);
+    return (LANE_INT)(LANE_UNSIGNED)((least < most ? least : most) + zero);
+}
+
 RELU_EXT_INLINE LANE_INT NAME(clipped_relu_grad_element)(LANE_INT dy, LANE_INT x,
                                                          LANE_INT ceiling, LANE_INT T)
 {
@@ -176,16 +191,21 @@ RELU_EXT_INLINE void NAME(walk)(NAME(element) *f, const NAME(any) *a, const NAME
     }
 }
 
+/* As many elements, wherever they lie; out may be a, b or c. */
+enum { NAME(TILE) = 256 / sizeof(LANE_INT) };
+typedef void NAME(tile)(const NAME(any) *a, const NAME(any) *b, const NAME(any) *c,
+                        NAME(any) *out, LANE_INT T, const struct f16_conversions *f16);
+
 /*
- * The same, in one loop: the operation is compiled once, and not nine times. With
- * `uniform`, c is one element for all. What does not fill a tile, before the output's
+ * The same as `walk` in one loop: the operation is compiled once, and not nine times.
+ * With `uniform`, c is one element for all. What does not fill a tile, before the output's
  * first 64-byte boundary and at the end, is copied to one that is full.
  */
-RELU_EXT_INLINE void NAME(tiles)(NAME(element) *f, const NAME(any) *a, const NAME(any) *b,
+RELU_EXT_INLINE void NAME(tiles)(NAME(tile) *f, const NAME(any) *a, const NAME(any) *b,
                                  const NAME(any) *c, bool uniform, NAME(any) *out, size_t n,
-                                 LANE_INT T)
+                                 LANE_INT T, const struct f16_conversions *f16)
 {
-    enum { TILE = 256 / sizeof(LANE_INT) };
+    enum { TILE = NAME(TILE) };
     LANE_INT part_a[TILE], part_b[TILE], part_c[TILE], result[TILE];
     size_t now = n < 4 * TILE ? TILE : (size_t)(-(uintptr_t)out % 64 / sizeof(LANE_INT));
 
@@ -208,49 +228,74 @@ RELU_EXT_INLINE void NAME(tiles)(NAME(element) *f, const NAME(any) *a, const NAM
                 c_tile = memcpy(part_c, c_tile, now * sizeof(LANE_INT));
             out_tile = result;
         }
-        RELU_EXT_NO_OVERLAP
-        for (size_t k = 0; k < TILE; k++)
-            out_tile[k] = f(a_tile[k], b_tile[k], c_tile[k], T);
+        f(a_tile, b_tile, c_tile, out_tile, T, f16);
         if (part)
             memcpy(out + i, result, now * sizeof(LANE_INT));
     }
 }
 
+/* <name>_tile, of <name>_element. */
+#define TILE_OF(name)                                                                  \
+    RELU_EXT_INLINE void NAME(name##_tile)(const NAME(any) *a, const NAME(any) *b,     \
+                                           const NAME(any) *c, NAME(any) *out, LANE_INT T, \
+                                           const struct f16_conversions *f16)          \
+    {                                                                                  \
+        (void)f16;                                                                     \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < NAME(TILE); i++)                                        \
+            out[i] = NAME(name##_element)(a[i], b[i], c[i], T);                        \
+    }
+
 /*
  * The bodies that tables.h names. Those of ReLU itself are made for short arrays, too.
  */
-#define BODY(name)                                                                     \
+#define BODY_HEAD(name)                                                                \
+    TILE_OF(name)                                                                      \
     RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
-                                    bool uniform, void *out, size_t n, LANE_INT T)     \
+                                    bool uniform, void *out, size_t n, LANE_INT T,     \
+                                    const struct f16_conversions *f16)
+#define BODY(name)                                                                     \
+    BODY_HEAD(name)                                                                    \
     {                                                                                  \
-        NAME(tiles)(NAME(name##_element), a, b, c, uniform, out, n, T);                \
+        NAME(tiles)(NAME(name##_tile), a, b, c, uniform, out, n, T, f16);              \
     }
 #define SHORT_BODY(name)                                                               \
-    RELU_EXT_INLINE void NAME(name)(const void *a, const void *b, const void *c,       \
-                                    bool uniform, void *out, size_t n, LANE_INT T)     \
+    BODY_HEAD(name)                                                                    \
     {                                                                                  \
         if (uniform)                                                                   \
-            NAME(tiles)(NAME(name##_element), a, b, c, true, out, n, T);               \
+            NAME(tiles)(NAME(name##_tile), a, b, c, true, out, n, T, f16);             \
         else                                                                           \
             NAME(walk)(NAME(name##_element), a, b, c, out, n, T);                      \
     }
 SHORT_BODY(relu)
 SHORT_BODY(relu_grad)
-BODY(clipped_relu)
 BODY(clipped_relu_grad)
 BODY(minimum)
 BODY(add)
 BODY(add_relu)
 
+/* One ceiling for all is nearly always a number that is not below zero, which is less to ask. */
+TILE_OF(clip_at_number)
+BODY_HEAD(clipped_relu)
+{
+    const NAME(any) *ceiling = c;
+    if (uniform && *ceiling >= 0 && *ceiling <= NAME(infinity)(T))
+        NAME(tiles)(NAME(clip_at_number_tile), a, b, c, true, out, n, T, f16);
+    else
+        NAME(tiles)(NAME(clipped_relu_tile), a, b, c, uniform, out, n, T, f16);
+}
+
 /* ReLU of what has no sign. */
 RELU_EXT_INLINE void NAME(copy)(const void *x, const void *b, const void *c, bool uniform,
-                                void *y, size_t n, LANE_INT T)
+                                void *y, size_t n, LANE_INT T, const struct f16_conversions *f16)
 {
-    (void)b, (void)c, (void)uniform, (void)T;
+    (void)b, (void)c, (void)uniform, (void)T, (void)f16;
     if (n > 0 && x != y)
         memcpy(y, x, n * sizeof(LANE_INT));
 }
 
+#undef TILE_OF
+#undef BODY_HEAD
 #undef BODY
 #undef SHORT_BODY
 #include "bits.h"

@@ -54,12 +54,13 @@ RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
 }
 
 RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, bool uniform,
-                                  void *dx, size_t n, int T)
+                                  void *dx, size_t n, int T,
+                                   const struct f16_conversions *f16)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
     const size_t size = sizeof(long double);
-    (void)b, (void)T;
+    (void)b, (void)T, (void)f16;
     for (size_t i = 0; i < n * size; i += size) {
         if (relu_ext_passes(decides + (uniform ? 0 : i)))
             memmove(to + i, gradient + i, size);
@@ -70,10 +71,10 @@ RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, 
 
 /* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
 RELU_EXT_INLINE void relu_ld(const void *x, const void *b, const void *c, bool uniform, void *y,
-                             size_t n, int T)
+                             size_t n, int T, const struct f16_conversions *f16)
 {
     (void)c, (void)uniform;
-    relu_grad_ld(x, b, x, false, y, n, T);
+    relu_grad_ld(x, b, x, false, y, n, T, f16);
 }
 
 /* a < b, of positive numbers: in the order of their bits, but for pairs of doubles. */
@@ -112,10 +113,11 @@ RELU_EXT_INLINE bool relu_ext_less(const unsigned char *a, const unsigned char *
  * no unused bytes to pass on: there are zeros instead.
  */
 RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *ceiling,
-                                     bool uniform, void *y, size_t n, int T)
+                                     bool uniform, void *y, size_t n, int T,
+                                   const struct f16_conversions *f16)
 {
     const size_t size = sizeof(long double);
-    (void)b, (void)T;
+    (void)b, (void)T, (void)f16;
     for (size_t i = 0; i < n * size; i += size) {
         const unsigned char *from = (const unsigned char *)x + i, *limit = ceiling;
         unsigned char result[sizeof(long double)] = {0};
@@ -131,10 +133,11 @@ RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *c
 }
 
 RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const void *ceiling,
-                                          bool uniform, void *dx, size_t n, int T)
+                                          bool uniform, void *dx, size_t n, int T,
+                                   const struct f16_conversions *f16)
 {
     const size_t size = sizeof(long double);
-    (void)T;
+    (void)T, (void)f16;
     for (size_t i = 0; i < n * size; i += size) {
         const unsigned char *decides = (const unsigned char *)x + i, *limit = ceiling;
         limit += uniform ? 0 : i;

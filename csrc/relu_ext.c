@@ -62,6 +62,7 @@
 #include "float_env.h"
 #include "masks.h"
 #include "numbers.h"
+#include "conversions.h"
 
 #define LANE_BITS 8
 #include "kernels.h"
@@ -76,7 +77,8 @@
 #define FLOAT_NAME nf16
 #define FLOAT_BITS 16
 #define FLOAT_FROM(bits) relu_ext_float_from_f16((uint16_t)(bits))
-#define FLOAT_TO(x) (int16_t)relu_ext_f16_from_float(x)
+#define FLOATS_FROM floats_from_f16
+#define FLOATS_TO floats_to_f16
 #include "arithmetic.h"
 #define FLOAT_NAME nbf16
 #define FLOAT_BITS 16
@@ -104,7 +106,8 @@ typedef void relu_ext_function(const void *a, const void *b, const void *c, bool
     static target void op##_##dtype##_##isa(const void *a, const void *b, const void *c, \
                                             bool uniform, void *out, size_t n)         \
     {                                                                                  \
-        body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n, T);    \
+        body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n, T,     \
+                      &f16_##isa);                                                     \
     }
 #define DEFINE_KERNELS(isa, target, supported) RELU_EXT_KERNELS(DEFINE_KERNEL, isa, target)
 RELU_EXT_ISAS(DEFINE_KERNELS)

@@ -82,18 +82,28 @@
  * Instruction sets, best first: X(name, function attribute, can this CPU run it).
  * The baseline is what the compiler targets anyway: SSE2 on x86-64, NEON on
  * AArch64. __builtin_cpu_supports also asks whether the operating system saves
- * the registers. On x86-64 a new row needs its lines in stream.h,
- * masks.h and scale_shift.h.
+ * the registers. On x86-64 a new row needs its lines in stream.h, masks.h,
+ * conversions.h and scale_shift.h.
  */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <cpuid.h>
+
+/* Not every compiler lets __builtin_cpu_supports ask for it. Its registers are AVX's. */
+static inline int relu_ext_cpu_has_f16c(void)
+{
+    unsigned int eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+}
+
 #define RELU_EXT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define RELU_EXT_AVX2 __attribute__((target("avx2,fma")))
+#define RELU_EXT_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define RELU_EXT_ISAS(X)                                                      \
     X(avx512, RELU_EXT_AVX512,                                                \
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") \
       && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) \
     X(avx2, RELU_EXT_AVX2,                                                    \
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))        \
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")         \
+      && relu_ext_cpu_has_f16c())                                             \
     X(baseline, , 1)
 #else
 #define RELU_EXT_ISAS(X) X(baseline, , 1)
