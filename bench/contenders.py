@@ -89,8 +89,8 @@ class ReluExt(Contender):
         "rebinding": ["(last := relu(x))"],
         "first": ["relu_in_new_memory(x)"],
         "gradient": ["relu_grad(dy, x, out)"],
-        "leaky": ["leaky_relu(x, 0.01, out)"],
-        "clipped": ["clipped_relu(x, 6, out)"],
+        "leaky": ["leaky_relu(x, slope, out)"],
+        "clipped": ["clipped_relu(x, ceiling, out)"],
         "add": ["add_relu(dy, x, out)"],
         "bits": ["(relu_bits(x, y, bits), relu_grad_bits(dy, bits, out))[1]"],
         "sparsity": ["sparsity(x)"],
@@ -105,6 +105,10 @@ class ReluExt(Contender):
         functions = {name: getattr(relu_ext, name) for name in relu_ext.__all__}
         functions["relu_in_new_memory"] = relu_in_new_memory
         others = {"y": arrays.y, "bits": arrays.bits, "matrix": arrays.matrix}
+        # Next to a Python number NumPy would make bfloat16 float32.
+        number = BFLOAT16.type if arrays.dtype == "bf16" else lambda value: value
+        others |= {"slope": number(OPERATIONS["leaky"].parameter),
+                   "ceiling": number(OPERATIONS["clipped"].parameter)}
         return super().names(arrays, threads) | functions | others
 
 
