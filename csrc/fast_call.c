@@ -32,9 +32,6 @@ static int type_index(int type_num)
 /* NumPy's private flag of broadcast arrays, the first write to which is to give a warning. */
 static const int WARN_ON_WRITE = (int)(1u << 31);
 
-/* Where letting go of the GIL begins to cost less than it is worth to other threads. */
-static const size_t KEEP_GIL_BYTES = 64 << 10;
-
 struct fast_call {
     PyObject *ufunc;
     vectorcall original;
@@ -232,7 +229,7 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
         rows.in[count] = (const char *)&value;
         rows.in_stride[count] = 0;
     }
-    if (rows.rows * rows.columns * kernel->size <= KEEP_GIL_BYTES)
+    if (rows.rows * rows.columns * kernel->size <= RELU_EXT_KEEP_GIL_BYTES)
         relu_ext_run_rows(kernel->id, &rows);
     else {
         PyThreadState *thread = PyEval_SaveThread();

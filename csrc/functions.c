@@ -7,9 +7,6 @@
 #include "parallel.h"
 #include "output_cache.h"
 
-/* Where letting go of the GIL begins to cost less than it is worth to other threads. */
-static const size_t KEEP_GIL_BYTES = 64 << 10;
-
 /* relu's kernels come first, one for each dtype. */
 #define DTYPE_COUNT ((int)relu_ext_id_relu_longdouble + 1)
 
@@ -275,7 +272,7 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         c.counts = PyArray_DATA((PyArrayObject *)counts);
     }
     if (size > 0) {
-        PyThreadState *thread = bytes > KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
         find_axes(&c, array, summed);
         int status = count_all(&c, bytes);
         if (thread != NULL)
@@ -447,7 +444,7 @@ static PyObject *bits(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         .id = (enum relu_ext_id)id, .gradient = gradient, .in = PyArray_BYTES(in),
         .out = PyArray_BYTES(out), .bits = PyArray_DATA(packed), .n = n, .total = fresh ? 0 : n,
     };
-    PyThreadState *thread = bytes > KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
     relu_ext_parallel_for((n + BITS_UNIT - 1) / BITS_UNIT, 2 * bytes, run_bits, &b);
     if (thread != NULL)
         PyEval_RestoreThread(thread);

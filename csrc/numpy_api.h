@@ -17,4 +17,7 @@
 #include <numpy/arrayobject.h>
 #include <numpy/ufuncobject.h>
 
+/* Where letting go of the GIL begins to cost less than it is worth to other threads. */
+#define RELU_EXT_KEEP_GIL_BYTES ((size_t)64 << 10)
+
 #endif

@@ -179,7 +179,7 @@ RELU_EXT_ISAS(DEFINE_COUNTERS)
 struct isa {
     const char *name;
     bool (*supported)(void);
-    void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
+    stream_block *stream_block;
     const struct scale_shift_isa *scale_shift;
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
     packer *pack[RELU_EXT_LANE_COUNT];
@@ -259,7 +259,7 @@ int relu_ext_use_isa(const char *name)
  * is told the size of a whole socket's cache and shares it with strangers, and
  * streaming costs nothing measurable from here on.
  */
-#define STREAM_BYTES_MAX ((size_t)64 << 20)
+#define STREAM_BYTES_MAX ((size_t)32 << 20)
 
 static size_t default_stream_bytes(void)
 {
@@ -292,159 +292,62 @@ void relu_ext_set_stream_bytes(size_t bytes)
     atomic_store_explicit(&stream_bytes, bytes, memory_order_relaxed);
 }
 
+/* An operation on its way. */
+struct run {
+    const struct isa *isa;
+    const struct relu_ext_kernel *kernel;
+    const char *const *in;
+    bool uniform;
+};
+
 /* The inputs as the kernels want them, `at` bytes in; a uniform one stays where it is. */
-static inline void run_part(const struct isa *isa, const struct relu_ext_kernel *kernel,
-                            const char *const *in, size_t at, bool uniform, char *out, size_t n)
+static void run_part(void *context, size_t at, char *out, size_t bytes)
 {
-    const int last = kernel->nin - 1;
-    const char *a = in[0] + at, *b = kernel->nin == 3 ? in[1] + at : a;
-    isa->kernels[kernel->id](a, b, uniform ? in[last] : in[last] + at, uniform, out, n);
+    const struct run *run = context;
+    const int nin = run->kernel->nin;
+    const char *a = run->in[0] + at, *b = nin == 3 ? run->in[1] + at : a;
+    const char *c = run->in[nin - 1] + (run->uniform ? 0 : at);
+    run->isa->kernels[run->kernel->id](a, b, c, run->uniform, out, bytes / run->kernel->size);
 }
 
-static void run_streaming(const struct isa *isa, const struct relu_ext_kernel *kernel,
-                          const char *const *in, bool uniform, char *out, size_t n)
+/* Whether so many bytes, moved by an operation from and to other memory, are worth it. */
+static bool worth_streaming(size_t bytes)
 {
-    _Alignas(64) char block[STREAM_BLOCK];
-    const size_t bytes = n * kernel->size, first = -(uintptr_t)out % 64;
-    const char *ahead_a = in[0], *ahead_b = in[kernel->nin - 1 - uniform];
-    size_t i;
-
-    run_part(isa, kernel, in, 0, uniform, out, first / kernel->size);
-    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK) {
-        /* The last block has nothing ahead: look at itself again. */
-        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
-        run_part(isa, kernel, in, i, uniform, block, STREAM_BLOCK / kernel->size);
-        isa->stream_block(out + i, block, ahead_a + ahead, ahead_b + ahead);
-    }
-    stream_end();
-    run_part(isa, kernel, in, i, uniform, out + i, (bytes - i) / kernel->size);
-}
-
-/* Whether what is long enough for it can be streamed. */
-static bool can_stream(const struct isa *isa, const struct relu_ext_kernel *kernel,
-                       const char *const *in, const char *out, size_t n)
-{
-    for (int k = 0; k < kernel->nin; k++)
-        if (in[k] == out)
-            return false;
-    /* An output off its own alignment never gets to a 64-byte boundary. */
-    return isa->stream_block && (uintptr_t)out % 64 % kernel->size == 0
-           && n * kernel->size > 2 * STREAM_BLOCK;
+    return bytes >= relu_ext_get_stream_bytes();
 }
 
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
                                     char *out, size_t n, size_t total)
 {
-    const struct isa *isa = current_isa();
     const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    const size_t moved = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    const bool stream = moved >= relu_ext_get_stream_bytes()
-                        && can_stream(isa, kernel, in, out, n);
+    struct run run = {current_isa(), kernel, in, uniform};
+    const size_t bytes = n * kernel->size;
+    const int nin = kernel->nin;
     relu_ext_float_env before = {0};
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
+    bool stream = worth_streaming(total * kernel->size * (size_t)(nin + 1 - uniform))
+                  && can_stream(run.isa->stream_block, out, kernel->size, bytes);
+    for (int k = 0; k < nin && stream; k++)
+        stream = in[k] != out;
     if (kernel->calculates)
         before = relu_ext_float_env_default();
-    if (stream)
-        run_streaming(isa, kernel, in, uniform, out, n);
+    if (stream) {
+        stream_out(run.isa->stream_block, &(struct stream){
+            run_part, &run, in[0], in[nin - 1 - uniform], kernel->size, out, kernel->size, bytes});
+        stream_end();
+    }
     else
-        run_part(isa, kernel, in, 0, uniform, out, n);
+        run_part(&run, 0, out, bytes);
     if (kernel->calculates)
         relu_ext_float_env_restore(before);
 }
 
-/* The lane and T of the floats, by the number of relu's kernel. */
-#define BITS_DTYPE(dtype, type, lane, T, ...)                                          \
-    [relu_ext_id_relu_##dtype] = {relu_ext_lane_##lane, T},
-static const struct {
-    enum relu_ext_lane lane;
-    int64_t T;
-} bits_dtypes[] = {RELU_EXT_FLOATS(BITS_DTYPE, )};
-
-static bool bits_stream(const struct isa *isa, size_t size, const void *in, const void *out,
-                        size_t n, size_t total)
-{
-    return 2 * total * size >= relu_ext_get_stream_bytes() && isa->stream_block && out != in
-           && (uintptr_t)out % 64 % size == 0 && n * size > 2 * STREAM_BLOCK;
-}
-
-RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *from, void *to,
-                                         uint8_t *bits, size_t n, size_t total)
-{
-    const struct isa *isa = current_isa();
-    const size_t size = relu_ext_kernels[id].size, bytes = n * size;
-    packer *pack = isa->pack[bits_dtypes[id].lane];
-    const int64_t T = bits_dtypes[id].T;
-    const char *x = from;
-    char *y = to;
-
-    /* Twice over each block, which is in L1 the second time: the bits first, as y may be x. */
-    if (!bits_stream(isa, size, x, y, n, total)) {
-        const size_t block = RELU_EXT_SHORT / 64 * 64 / size / 64 * 64;
-        for (size_t i = 0; i < n; i += block) {
-            const size_t now = n - i < block ? n - i : block;
-            pack(x + i * size, bits + i / 8, now, T);
-            isa->kernels[id](x + i * size, x + i * size, x + i * size, false, y + i * size, now);
-        }
-        return;
-    }
-    /* y is cut at lines, the bits at bytes. */
-    _Alignas(64) char block[STREAM_BLOCK];
-    const size_t first = -(uintptr_t)y % 64, count = STREAM_BLOCK / size;
-    size_t i, packed = 0;
-
-    isa->kernels[id](x, x, x, false, y, first / size);
-    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK, packed += count) {
-        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
-        isa->kernels[id](x + i, x + i, x + i, false, block, count);
-        isa->stream_block(y + i, block, x + ahead, x + ahead);
-        /* While what is ahead arrives. */
-        pack(x + packed * size, bits + packed / 8, count, T);
-    }
-    stream_end();
-    isa->kernels[id](x + i, x + i, x + i, false, y + i, (bytes - i) / size);
-    pack(x + packed * size, bits + packed / 8, n - packed, T);
-}
-
-RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *from,
-                                              const uint8_t *bits, void *to, size_t n,
-                                              size_t total)
-{
-    const struct isa *isa = current_isa();
-    const size_t size = relu_ext_kernels[id].size, bytes = n * size;
-    bits_gradient *grad_bits = isa->grad_bits[bits_dtypes[id].lane];
-    const char *dy = from;
-    char *dx = to;
-
-    if (!bits_stream(isa, size, dy, dx, n, total)) {
-        grad_bits(dy, bits, dx, n);
-        return;
-    }
-    /* Lines of dx begin within a byte of the bits. */
-    _Alignas(64) char block[STREAM_BLOCK];
-    uint8_t shifted[STREAM_BLOCK / 8];
-    const size_t first = -(uintptr_t)dx % 64, count = STREAM_BLOCK / size;
-    const unsigned shift = (unsigned)(first / size % 8);
-    const uint8_t *here = bits + first / size / 8;
-    size_t i;
-
-    grad_bits(dy, bits, dx, first / size);
-    for (i = first; i + STREAM_BLOCK <= bytes; i += STREAM_BLOCK, here += count / 8) {
-        size_t ahead = i + 2 * STREAM_BLOCK <= bytes ? i + STREAM_BLOCK : i;
-        if (shift == 0)
-            memcpy(shifted, here, count / 8);
-        else
-            for (size_t k = 0; k < count / 8; k++)
-                shifted[k] = (uint8_t)(here[k] >> shift | here[k + 1] << (8 - shift));
-        grad_bits(dy + i, shifted, block, count);
-        isa->stream_block(dx + i, block, dy + ahead, dy + ahead);
-    }
-    stream_end();
-    /* Again from where a byte begins: what lies before it comes out the same. */
-    i -= shift * size;
-    grad_bits(dy + i, bits + i / size / 8, dx + i, (bytes - i) / size);
-}
+#include "run_bits.h"
+#ifdef RELU_EXT_MODULE
+#include "slope_sums.h"
+#endif
 
 #ifdef RELU_EXT_MODULE
 void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_counted *c,
@@ -482,62 +385,6 @@ void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_
 #define ENTRY(dtype, type, lane, T, op, body, signature, ...) ENTRY_##signature(op, dtype, type)
 RELU_EXT_KERNELS(ENTRY, )
 
-#ifdef RELU_EXT_MODULE
-
-/* Terms worked out at a time: apart from the sums, as a compiler might fuse what it sees as one. */
-enum { SLOPE_TERMS_BLOCK = 512, SLOPE_SUMS = 8 };
-
-/* All of a channel's elements are a few runs of `inner`: eight sums, taken in turn. */
-static double sum_runs(const struct isa *isa, enum relu_ext_number dtype, const char *dy,
-                       const char *x, size_t size, size_t outer, size_t stride, size_t inner)
-{
-    double sums[SLOPE_SUMS] = {0}, terms[SLOPE_TERMS_BLOCK];
-    for (size_t o = 0; o < outer; o++)
-        for (size_t i = 0; i < inner; i += SLOPE_TERMS_BLOCK) {
-            const size_t at = (o * stride + i) * size;
-            size_t n = inner - i < SLOPE_TERMS_BLOCK ? inner - i : SLOPE_TERMS_BLOCK;
-            isa->slope_terms[dtype](dy + at, x + at, terms, n);
-            for (; n % SLOPE_SUMS; n++)
-                terms[n] = 0;
-            for (size_t k = 0; k < n; k += SLOPE_SUMS)
-                for (size_t s = 0; s < SLOPE_SUMS; s++)
-                    sums[s] += terms[k + s];
-        }
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
-void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, const char *x, double *sums,
-                         size_t outer, size_t channels, size_t inner, size_t begin, size_t end)
-{
-#define NUMBER_SIZE(dtype, type, ...) sizeof(type),
-    static const size_t sizes[] = {RELU_EXT_NUMBERS(NUMBER_SIZE, )};
-    const struct isa *isa = current_isa();
-    const size_t size = sizes[dtype];
-    const relu_ext_float_env before = relu_ext_float_env_default();
-
-    for (size_t c = begin; c < end && inner > 1; c++)
-        sums[c] = sum_runs(isa, dtype, dy + c * inner * size, x + c * inner * size, size, outer,
-                           channels * inner, inner);
-    /* Channels last: their sums side by side. */
-    for (size_t c = begin; c < end && inner == 1; c += SLOPE_TERMS_BLOCK) {
-        double terms[SLOPE_TERMS_BLOCK];
-        const size_t n = end - c < SLOPE_TERMS_BLOCK ? end - c : SLOPE_TERMS_BLOCK;
-        memset(sums + c, 0, n * sizeof *sums);
-        for (size_t o = 0; o < outer; o++) {
-            const size_t at = (o * channels + c) * size;
-            isa->slope_terms[dtype](dy + at, x + at, terms, n);
-            for (size_t k = 0; k < n; k++)
-                sums[c + k] += terms[k];
-        }
-    }
-    for (size_t c = begin; c < end; c++) {
-        const uint64_t bits = relu_ext_double_result(inner == 0 ? 0 : sums[c]);
-        sums[c] = relu_ext_bits_double(bits);
-    }
-    relu_ext_float_env_restore(before);
-}
-
-#endif
 #define BITS_ENTRY(dtype, type, ...)                                                   \
     void relu_bits_##dtype(const type *x, type *y, uint8_t *bits, size_t n)            \
     {                                                                                  \
@@ -563,7 +410,7 @@ RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift
     for (size_t k = 0; k < call->ndim; k++)
         if (call->shape[k] == 0)
             return 0;
-    const bool stream = total * (pair->x_size + pair->y_size) >= relu_ext_get_stream_bytes()
+    const bool stream = worth_streaming(total * (pair->x_size + pair->y_size))
         && call->x != call->y;
     relu_ext_float_env before = relu_ext_float_env_default();
     scale_shift_walk(isa->scale_shift, stream ? isa->stream_block : NULL,

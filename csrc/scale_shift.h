@@ -351,7 +351,12 @@ RELU_EXT_ISAS(DEFINE_SCALE_SHIFT_ISA)
 enum {
     SCALE_SHIFT_DIMS = 64,     /* as many as NumPy has */
     SCALE_SHIFT_CHANNELS = 512, /* at a time */
-    SCALE_SHIFT_BLOCK = 1024,  /* elements that are worked on at a time, where it is not rows */
+    /*
+     * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: its
+     * stores and the parameters' loads would go through their pages side by side, and
+     * processors tell such addresses apart late.
+     */
+    SCALE_SHIFT_BLOCK = 768,
     SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
 };
 
@@ -360,7 +365,7 @@ struct scale_shift_walk {
     const struct scale_shift_pair *pair;
     scale_shift_kernel *kernel;
     scale_shift_copy *copy_x, *copy_y;
-    void (*stream_block)(char *to, const char *block, const char *ahead_a, const char *ahead_b);
+    stream_block *stream_block; /* NULL where not to stream */
     /* Of one pixel's channels, and from pixel to pixel, in bytes. */
     ptrdiff_t x_channel, x_next, y_channel, y_next;
     bool interleaved; /* the order of the work; else channel by channel */
@@ -370,30 +375,37 @@ struct scale_shift_walk {
     size_t parameter_size;
 };
 
-/* n contiguous elements, the first of which has the parameters at that index. */
-static void scale_shift_run(const struct scale_shift_walk *w, const char *x, char *y,
-                            size_t parameter, size_t n)
-{
-    const size_t x_size = w->pair->x_size, y_size = w->pair->y_size;
-    const char *scale = w->scale + parameter * w->parameter_size;
-    const char *shift = w->shift + parameter * w->parameter_size;
-    size_t i = 0;
+/* A run of contiguous elements: of x and y, and the parameters of the first. */
+struct scale_shift_run {
+    const struct scale_shift_walk *w;
+    const char *x, *scale, *shift;
+};
 
-    if (w->stream_block && n * y_size >= 2 * STREAM_BLOCK && (uintptr_t)y % y_size == 0) {
-        _Alignas(64) char block[STREAM_BLOCK];
-        const size_t step = STREAM_BLOCK / y_size;
-        i = -(uintptr_t)y % 64 / y_size;
-        w->kernel(x, scale, shift, y, i, w->interleaved);
-        for (; i + step <= n; i += step) {
-            const size_t at = w->interleaved ? i * w->parameter_size : 0;
-            /* As far ahead as there are bytes in a block: x is rarely wider than y. */
-            const char *ahead = i + 2 * step <= n ? x + (i + step) * x_size : x + i * x_size;
-            w->kernel(x + i * x_size, scale + at, shift + at, block, step, w->interleaved);
-            w->stream_block(y + i * y_size, block, ahead, ahead);
-        }
-    }
-    const size_t at = w->interleaved ? i * w->parameter_size : 0;
-    w->kernel(x + i * x_size, scale + at, shift + at, y + i * y_size, n - i, w->interleaved);
+static void scale_shift_part(void *context, size_t at, char *y, size_t bytes)
+{
+    const struct scale_shift_run *run = context;
+    const struct scale_shift_walk *w = run->w;
+    const size_t i = at / w->pair->y_size, parameter = w->interleaved ? i * w->parameter_size : 0;
+    w->kernel(run->x + i * w->pair->x_size, run->scale + parameter, run->shift + parameter, y,
+              bytes / w->pair->y_size, w->interleaved);
+}
+
+/*
+ * n contiguous elements, the first of which has the parameters at that index. `whole`: of
+ * arrays as they lie, not of a block on its way to another layout, too short to stream.
+ */
+static void scale_shift_run(const struct scale_shift_walk *w, const char *x, char *y,
+                            size_t parameter, size_t n, bool whole)
+{
+    const size_t size = w->pair->y_size, bytes = n * size;
+    struct scale_shift_run run = {w, x, w->scale + parameter * w->parameter_size,
+                                  w->shift + parameter * w->parameter_size};
+
+    if (whole && can_stream(w->stream_block, y, size, bytes))
+        stream_out(w->stream_block, &(struct stream){scale_shift_part, &run, x, x,
+                                                     w->pair->x_size, y, size, bytes});
+    else
+        scale_shift_part(&run, 0, y, bytes);
 }
 
 /* All channels of a run of pixels. */
@@ -414,13 +426,13 @@ static void scale_shift_pixels(const struct scale_shift_walk *w, const char *x, 
             for (size_t i = 0; i < total; i += n, n = SCALE_SHIFT_BLOCK) {
                 n = n < total - i ? n : total - i;
                 scale_shift_run(w, x + i * w->pair->x_size, y + i * w->pair->y_size,
-                                i % w->channels, n);
+                                i % w->channels, n, true);
             }
             return;
         }
         if (w->x_channel == x_size && w->y_channel == y_size && channels >= 64) {
             for (size_t i = 0; i < w->pixels; i++, x += w->x_next, y += w->y_next)
-                scale_shift_run(w, x, y, 0, w->channels);
+                scale_shift_run(w, x, y, 0, w->channels, false);
             return;
         }
         size_t step = SCALE_SHIFT_BLOCK / w->channels;
@@ -432,7 +444,7 @@ static void scale_shift_pixels(const struct scale_shift_walk *w, const char *x, 
             if (!x_flat)
                 w->copy_x(x_block, x_size, channels * x_size, x, w->x_channel, w->x_next,
                           w->channels, n);
-            scale_shift_run(w, from, to, 0, n * w->channels);
+            scale_shift_run(w, from, to, 0, n * w->channels, false);
             if (!y_flat)
                 w->copy_y(y, w->y_channel, w->y_next, y_block, y_size, channels * y_size,
                           w->channels, n);
@@ -466,7 +478,7 @@ static void scale_shift_pixels(const struct scale_shift_walk *w, const char *x, 
             }
             for (size_t c = 0; c < planes; c++)
                 scale_shift_run(w, from + (ptrdiff_t)c * from_plane, to + (ptrdiff_t)c * to_plane,
-                                first + c, n);
+                                first + c, n, x_flat && y_flat);
             if (!y_flat)
                 w->copy_y(y_from, w->y_channel, w->y_next, y_block, to_plane, y_size, planes, n);
         }
@@ -533,9 +545,7 @@ static void scale_shift_parameters(char *to, bool in_f64, const double *from, pt
 
 /* Not to be inlined: arithmetic must not move out from between the changes of settings. */
 static RELU_EXT_NOINLINE void scale_shift_walk(const struct scale_shift_isa *isa,
-                                               void (*stream_block)(char *, const char *,
-                                                                    const char *, const char *),
-                                               size_t pair_index,
+                                               stream_block *stream_block, size_t pair_index,
                                                const struct relu_ext_scale_shift *call)
 {
     const struct scale_shift_pair *pair = &scale_shift_pairs[pair_index];

@@ -1,8 +1,8 @@
 /*
  * Streaming: output that will not stay in the caches anyway is written past
  * them, which saves reading the lines about to be overwritten. Whatever the
- * operation, its ordinary kernel fills a block in L1, and stream_block_<isa>
- * copies the block out.
+ * operation, its ordinary kernels fill a block in L1, and stream_block_<isa>
+ * copies the block out: stream_out has them take turns.
  */
 #ifndef RELU_EXT_STREAM_H
 #define RELU_EXT_STREAM_H
@@ -12,6 +12,8 @@
  * this one is out; at 4 KiB reads and writes take turns, a third slower.
  */
 enum { STREAM_BLOCK = 1024 };
+
+typedef void stream_block(char *to, const char *block, const char *ahead_a, const char *ahead_b);
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
@@ -49,5 +51,41 @@ static inline void stream_end(void)
 {
 }
 #endif
+
+/* An output of so many bytes, in elements of `size`, and what it is made of. */
+struct stream {
+    /* Makes `bytes` bytes of output from `at` on; called in order, for whole elements. */
+    void (*fill)(void *context, size_t at, char *to, size_t bytes);
+    void *context;
+    /* Two inputs, or one twice, in elements of in_size. */
+    const char *in_a, *in_b;
+    size_t in_size;
+    char *out;
+    size_t size, bytes;
+};
+
+/* Whether the output is long enough, and ever gets to a 64-byte boundary. */
+static inline bool can_stream(stream_block *block, const char *out, size_t size, size_t bytes)
+{
+    return block && (uintptr_t)out % 64 % size == 0 && bytes > 2 * STREAM_BLOCK;
+}
+
+/* To be followed by stream_end, once for as many as there are. */
+static inline void stream_out(stream_block *stream_block, const struct stream *s)
+{
+    _Alignas(64) char block[STREAM_BLOCK];
+    const size_t first = -(uintptr_t)s->out % 64;
+    size_t i;
+
+    s->fill(s->context, 0, s->out, first);
+    for (i = first; i + STREAM_BLOCK <= s->bytes; i += STREAM_BLOCK) {
+        /* The last block has nothing ahead: look at itself again. */
+        const size_t ahead = i + 2 * STREAM_BLOCK <= s->bytes ? i + STREAM_BLOCK : i;
+        const size_t in_ahead = ahead / s->size * s->in_size;
+        s->fill(s->context, i, block, STREAM_BLOCK);
+        stream_block(s->out + i, block, s->in_a + in_ahead, s->in_b + in_ahead);
+    }
+    s->fill(s->context, i, s->out + i, s->bytes - i);
+}
 
 #endif
