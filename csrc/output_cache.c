@@ -26,10 +26,11 @@ static const size_t NEVER_REUSED_BYTES = 32 << 20;
 
 /*
  * glibc reuses what is smaller than the mappings it has made before, but only at the
- * top of its heap: with three results alive in turn it does not. From half a MiB on
- * the cache costs nothing measurable; at an eighth it costs a tenth.
+ * top of its heap: with three results alive in turn it does not, and where a result
+ * ends up in its page may cost half the speed again. From here on the cache costs a
+ * twentieth at most; at half of it, a tenth.
  */
-static const size_t CACHED_BYTES = 512 << 10;
+static const size_t CACHED_BYTES = 256 << 10;
 
 static const size_t HUGE_PAGE = 2 << 20;
 

@@ -36,7 +36,7 @@ def get_output_cache():
         held
             Bytes kept at the moment; 0 on other systems than Linux.
         hits
-            Results of half a MiB and more that got memory that had been kept.
+            Results of 256 KiB and more that got memory that had been kept.
         misses
             Those that got new memory. Results that NumPy's machinery or `out` had
             memory for are in neither number.

@@ -97,7 +97,7 @@ def test_large_results_are_independent():
 def test_sizes_of_every_kind(seed):
     """On both sides of every boundary; several alive at a time, none in another's memory."""
     rng = np.random.default_rng(seed)
-    around = [512 << 10, 2 * MIB, 4 * MIB, 8 * MIB, 9 * MIB, 10 * MIB]
+    around = [256 << 10, 512 << 10, 2 * MIB, 4 * MIB, 8 * MIB, 9 * MIB, 10 * MIB]
     sizes = [size + step for size in around for step in (-4097, -49, -1, 0, 1, 48, 4096)]
     alive = {}
     for value, size in enumerate(rng.permutation(sizes * 2)):
