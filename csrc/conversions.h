@@ -64,19 +64,33 @@ RELU_EXT_INLINE void f16_from_float_baseline(half_bits *to, const float *from)
     static const struct f16_conversions f16_##isa = {f16_to_float_##isa, f16_from_float_##isa};
 RELU_EXT_ISAS(DEFINE_F16_CONVERSIONS)
 
-/* n is a multiple of F16_GROUP. */
-RELU_EXT_INLINE void floats_from_f16(float *to, const void *from, size_t n,
+/* n of them; `floats` has room for whole groups, and when read has numbers in all of it. */
+RELU_EXT_INLINE void floats_from_f16(float *floats, const void *from, size_t n,
                                      const struct f16_conversions *f16)
 {
-    for (size_t i = 0; i < n; i += F16_GROUP)
-        f16->to_float(to + i, (const half_bits *)from + i);
+    const half_bits *x = from;
+    size_t i = 0;
+    for (; i + F16_GROUP <= n; i += F16_GROUP)
+        f16->to_float(floats + i, x + i);
+    if (i < n) {
+        half_bits rest[F16_GROUP] = {0};
+        memcpy(rest, x + i, (n - i) * sizeof *rest);
+        f16->to_float(floats + i, rest);
+    }
 }
 
-RELU_EXT_INLINE void floats_to_f16(void *to, const float *from, size_t n,
+RELU_EXT_INLINE void floats_to_f16(void *to, const float *floats, size_t n,
                                    const struct f16_conversions *f16)
 {
-    for (size_t i = 0; i < n; i += F16_GROUP)
-        f16->from_float((half_bits *)to + i, from + i);
+    half_bits *y = to;
+    size_t i = 0;
+    for (; i + F16_GROUP <= n; i += F16_GROUP)
+        f16->from_float(y + i, floats + i);
+    if (i < n) {
+        half_bits rest[F16_GROUP];
+        f16->from_float(rest, floats + i);
+        memcpy(y + i, rest, (n - i) * sizeof *rest);
+    }
 }
 
 #endif

@@ -144,7 +144,10 @@ RELU_EXT_INLINE double scale_shift_fma_f64(double a, double b, double c, bool ha
     return scale_shift_soft_fma(a, b, c);
 }
 
-/* relu's rule, and for a NaN the one that is the same on every machine. */
+/*
+ * relu's rule, and for a NaN the one that is the same on every machine. From double by masks,
+ * as the result may be calculated with, to be rounded again: see relu_ext_select.
+ */
 RELU_EXT_INLINE float scale_shift_relu_f32(float x)
 {
     const int32_t bits = (int32_t)relu_ext_float_bits(x), positive = bits > 0 ? bits : 0;
@@ -154,18 +157,17 @@ RELU_EXT_INLINE float scale_shift_relu_f32(float x)
 RELU_EXT_INLINE double scale_shift_relu_f64(double x)
 {
     const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
-    return relu_ext_bits_double(x != x ? 0x7FF8000000000000 : bits & ~negative);
+    const uint64_t nan = 0 - (uint64_t)(x != x);
+    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
 }
 
 /* Elements in the type that is computed in. All of these are exact. */
 #define LOAD_f32_u8(x) ((float)(int32_t)(x))
 #define LOAD_f32_i16(x) ((float)(int32_t)(x))
-#define LOAD_f32_f16(x) relu_ext_float_from_f16(x)
 #define LOAD_f32_bf16(x) relu_ext_float_from_bf16(x)
 #define LOAD_f32_f32(x) (x)
 #define LOAD_f64_u8(x) ((double)(int32_t)(x))
 #define LOAD_f64_i16(x) ((double)(int32_t)(x))
-#define LOAD_f64_f16(x) ((double)relu_ext_float_from_f16(x))
 #define LOAD_f64_bf16(x) ((double)relu_ext_float_from_bf16(x))
 #define LOAD_f64_f32(x) ((double)(x))
 #define LOAD_f64_f64(x) (x)
@@ -181,7 +183,6 @@ RELU_EXT_INLINE float scale_shift_to_odd(double x)
     return relu_ext_bits_float(bits + (uint32_t)((up - down) & (0 - even)));
 }
 
-#define STORE_f32_f16(y) relu_ext_f16_from_float(y)
 #define STORE_f32_bf16(y) relu_ext_bf16_from_float(y)
 #define STORE_f32_f32(y) (y)
 #define STORE_f64_f16(y) relu_ext_f16_from_float(scale_shift_to_odd(y))
@@ -189,22 +190,35 @@ RELU_EXT_INLINE float scale_shift_to_odd(double x)
 #define STORE_f64_f32(y) ((float)(y))
 #define STORE_f64_f64(y) (y)
 
-/* dtypes of x and y, and of what is computed in: X(x, y, compute). */
+/*
+ * dtypes of x and y, and of what is computed in: X(x, y, compute). f16 is converted by the
+ * instructions of conversions.h, before and after the kernels of f32.
+ */
 #define SCALE_SHIFT_FROM(X, x, ...)                                                    \
-    X(x, f16, f32, __VA_ARGS__)                                                        \
     X(x, bf16, f32, __VA_ARGS__)                                                       \
     X(x, f32, f32, __VA_ARGS__)                                                        \
     X(x, f64, f64, __VA_ARGS__)
-#define SCALE_SHIFT_PAIRS(X, ...)                                                      \
+#define SCALE_SHIFT_IN_ONE(X, ...)                                                     \
     SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                               \
     SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                              \
-    SCALE_SHIFT_FROM(X, f16, __VA_ARGS__)                                              \
     SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                             \
     SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                              \
     X(f64, f16, f64, __VA_ARGS__)                                                      \
     X(f64, bf16, f64, __VA_ARGS__)                                                     \
     X(f64, f32, f64, __VA_ARGS__)                                                      \
     X(f64, f64, f64, __VA_ARGS__)
+#define SCALE_SHIFT_TO_F16(X, ...)                                                     \
+    X(u8, f16, f32, __VA_ARGS__)                                                       \
+    X(i16, f16, f32, __VA_ARGS__)                                                      \
+    X(bf16, f16, f32, __VA_ARGS__)                                                     \
+    X(f32, f16, f32, __VA_ARGS__)
+#define SCALE_SHIFT_FROM_F16(X, ...)                                                   \
+    SCALE_SHIFT_FROM(X, f16, __VA_ARGS__)                                              \
+    X(f16, f16, f32, __VA_ARGS__)
+#define SCALE_SHIFT_PAIRS(X, ...)                                                      \
+    SCALE_SHIFT_IN_ONE(X, __VA_ARGS__)                                                 \
+    SCALE_SHIFT_TO_F16(X, __VA_ARGS__)                                                 \
+    SCALE_SHIFT_FROM_F16(X, __VA_ARGS__)
 
 /* n elements; `each`: a scale and a shift for every one of them, else one for all. */
 typedef void scale_shift_kernel(const void *x, const void *scale, const void *shift, void *y,
@@ -232,6 +246,43 @@ typedef void scale_shift_kernel(const void *x, const void *scale, const void *sh
             for (size_t i = 0; i < n; i++)                                             \
                 to[i] = SCALE_SHIFT_ELEMENT(x, y, compute, hardware, one_scale,        \
                                             one_shift);                                \
+        }                                                                              \
+    }
+
+/* Part by part, which stays in L1. */
+enum { SCALE_SHIFT_PART = 256 };
+#define DEFINE_SCALE_SHIFT_TO_F16(x, y, compute, isa, target, hardware)                \
+    static target void scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const scale_shift_##x *from = in;                                              \
+        const float *scales = scale, *shifts = shift;                                  \
+        scale_shift_f16 *to = out;                                                     \
+        float part[SCALE_SHIFT_PART] = {0};                                            \
+        for (size_t i = 0; i < n; i += SCALE_SHIFT_PART) {                             \
+            const size_t now = n - i < SCALE_SHIFT_PART ? n - i : SCALE_SHIFT_PART;    \
+            const size_t parameter = each ? i : 0;                                     \
+            scale_shift_##x##_f32_##isa(from + i, scales + parameter,                  \
+                                        shifts + parameter, part, now, each);          \
+            floats_to_f16(to + i, part, now, &f16_##isa);                              \
+        }                                                                              \
+    }
+#define DEFINE_SCALE_SHIFT_FROM_F16(x, y, compute, isa, target, hardware)              \
+    static target void scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const scale_shift_f16 *from = in;                                              \
+        const scale_shift_##compute *scales = scale, *shifts = shift;                  \
+        scale_shift_##y *to = out;                                                     \
+        float part[SCALE_SHIFT_PART];                                                  \
+        for (size_t i = 0; i < n; i += SCALE_SHIFT_PART) {                             \
+            const size_t now = n - i < SCALE_SHIFT_PART ? n - i : SCALE_SHIFT_PART;    \
+            const size_t parameter = each ? i : 0;                                     \
+            floats_from_f16(part, from + i, now, &f16_##isa);                          \
+            scale_shift_f32_##y##_##isa(part, scales + parameter, shifts + parameter,  \
+                                        to + i, now, each);                            \
         }                                                                              \
     }
 
@@ -314,7 +365,9 @@ typedef uint64_t scale_shift_b64 RELU_EXT_ANY_POINTER;
     }
 
 #define DEFINE_SCALE_SHIFTS(isa, target, condition)                                    \
-    SCALE_SHIFT_PAIRS(DEFINE_SCALE_SHIFT, isa, target, SCALE_SHIFT_FMA_##isa)          \
+    SCALE_SHIFT_IN_ONE(DEFINE_SCALE_SHIFT, isa, target, SCALE_SHIFT_FMA_##isa)         \
+    SCALE_SHIFT_TO_F16(DEFINE_SCALE_SHIFT_TO_F16, isa, target, )                       \
+    SCALE_SHIFT_FROM_F16(DEFINE_SCALE_SHIFT_FROM_F16, isa, target, )                   \
     DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                           \
     DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                          \
     DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                          \
