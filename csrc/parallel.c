@@ -25,9 +25,14 @@ static void after_fork_in_child(void)
 /*
  * OpenMP's threads do not survive a fork, and GNU's runtime waits for them for
  * ever, also when it was somebody else who started them.
+ *
+ * LLVM's holds its locks across a fork, but only from the end of its first call on: a
+ * child that is forked during that call waits for them for ever, at its end at the
+ * latest. So the first call is made here, where the GIL keeps others from forking.
  */
 void relu_ext_parallel_init(void)
 {
+    (void)omp_in_parallel();
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 #else

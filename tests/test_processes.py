@@ -83,6 +83,28 @@ def test_fork_while_another_thread_computes(run):
 
 
 @needs_fork
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit()"])
+def test_fork_during_the_first_threaded_call(run, end):
+    """When LLVM's OpenMP starts, it does not yet hold its locks across a fork."""
+    for _ in range(4):
+        run(f"""
+        import signal
+        threads = [threading.Thread(target=relu_ext.relu, args=[inputs()]) for _ in range(3)]
+        x = inputs()
+        for thread in threads:
+            thread.start()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            assert_same_bits(relu_ext.relu(x), WANT)
+            {end}
+        assert os.waitpid(child, 0)[1] == 0
+        for thread in threads:
+            thread.join()
+        """)
+
+
+@needs_fork
 def test_fork_of_a_fork(run):
     run("""
     relu_ext.relu(inputs())
