@@ -120,6 +120,41 @@ static size_t part_begin(const struct relu_ext_rows *r, size_t size, size_t t, s
     }
     return begin;
 }
+
+#if defined(__GNUC__) || defined(__clang__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE
+#endif
+
+/*
+ * A function with a parallel region asks LLVM's OpenMP at its start which thread runs
+ * it, even if it then stays serial: 3 ns of a short call, and no business of a forked
+ * child's. So the regions have functions of their own.
+ */
+static NOINLINE void run_rows_on_threads(enum relu_ext_id id, const struct relu_ext_rows *r,
+                                         size_t size, int threads)
+{
+    /* As many parts as threads asked for, however many OpenMP grants. */
+    int t; /* declared outside for MSVC's sake */
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (t = 0; t < threads; t++)
+        run_range(id, r, part_begin(r, size, (size_t)t, (size_t)threads),
+                  part_begin(r, size, (size_t)t + 1, (size_t)threads));
+}
+
+static NOINLINE void run_parts_on_threads(size_t count, int threads,
+                                          void (*part)(void *context, size_t begin, size_t end),
+                                          void *context)
+{
+    const size_t each = count / (size_t)threads, more = count % (size_t)threads;
+    int t; /* MSVC's OpenMP knows no declaration in the loop */
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (t = 0; t < threads; t++) {
+        size_t i = (size_t)t, begin = i * each + (i < more ? i : more);
+        part(context, begin, begin + each + (i < more));
+    }
+}
 #endif
 
 void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
@@ -133,12 +168,7 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
         >= relu_ext_get_parallel_bytes()) {
         const int threads = relu_ext_get_num_threads();
         if (threads > 1) {
-            /* As many parts as threads asked for, however many OpenMP grants. */
-            int t; /* declared outside for MSVC's sake */
-#pragma omp parallel for schedule(static) num_threads(threads)
-            for (t = 0; t < threads; t++)
-                run_range(id, r, part_begin(r, kernel->size, (size_t)t, (size_t)threads),
-                          part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads));
+            run_rows_on_threads(id, r, kernel->size, threads);
             return;
         }
     }
@@ -161,13 +191,7 @@ void relu_ext_parallel_for(size_t count, size_t bytes_moved,
         const int most = relu_ext_get_num_threads();
         const int threads = count < (size_t)most ? (int)count : most;
         if (threads > 1) {
-            const size_t each = count / (size_t)threads, more = count % (size_t)threads;
-            int t; /* MSVC's OpenMP knows no declaration in the loop */
-#pragma omp parallel for schedule(static) num_threads(threads)
-            for (t = 0; t < threads; t++) {
-                size_t i = (size_t)t, begin = i * each + (i < more ? i : more);
-                part(context, begin, begin + each + (i < more));
-            }
+            run_parts_on_threads(count, threads, part, context);
             return;
         }
     }
