@@ -18,6 +18,14 @@
 #define RELU_EXT_INTERNAL static
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define RELU_EXT_NOINLINE __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define RELU_EXT_NOINLINE __declspec(noinline)
+#else
+#define RELU_EXT_NOINLINE
+#endif
+
 /* relu_ext_id_relu_f32, and so on: one for each row of RELU_EXT_KERNELS. */
 #define RELU_EXT_ID(dtype, type, lane, T, op, ...) relu_ext_id_##op##_##dtype,
 enum relu_ext_id { RELU_EXT_KERNELS(RELU_EXT_ID, ) RELU_EXT_ID_COUNT };

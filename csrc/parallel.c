@@ -121,19 +121,14 @@ static size_t part_begin(const struct relu_ext_rows *r, size_t size, size_t t, s
     return begin;
 }
 
-#if defined(__GNUC__) || defined(__clang__)
-#define NOINLINE __attribute__((noinline))
-#else
-#define NOINLINE
-#endif
-
 /*
  * A function with a parallel region asks LLVM's OpenMP at its start which thread runs
  * it, even if it then stays serial: 3 ns of a short call, and no business of a forked
  * child's. So the regions have functions of their own.
  */
-static NOINLINE void run_rows_on_threads(enum relu_ext_id id, const struct relu_ext_rows *r,
-                                         size_t size, int threads)
+static RELU_EXT_NOINLINE void run_rows_on_threads(enum relu_ext_id id,
+                                                  const struct relu_ext_rows *r, size_t size,
+                                                  int threads)
 {
     /* As many parts as threads asked for, however many OpenMP grants. */
     int t; /* declared outside for MSVC's sake */
@@ -143,9 +138,10 @@ static NOINLINE void run_rows_on_threads(enum relu_ext_id id, const struct relu_
                   part_begin(r, size, (size_t)t + 1, (size_t)threads));
 }
 
-static NOINLINE void run_parts_on_threads(size_t count, int threads,
-                                          void (*part)(void *context, size_t begin, size_t end),
-                                          void *context)
+static RELU_EXT_NOINLINE void run_parts_on_threads(size_t count, int threads,
+                                                   void (*part)(void *context, size_t begin,
+                                                                size_t end),
+                                                   void *context)
 {
     const size_t each = count / (size_t)threads, more = count % (size_t)threads;
     int t; /* MSVC's OpenMP knows no declaration in the loop */

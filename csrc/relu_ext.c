@@ -20,15 +20,9 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define RELU_EXT_INLINE static inline __attribute__((always_inline))
 #define RELU_EXT_ANY_POINTER __attribute__((may_alias, aligned(1)))
-#define RELU_EXT_NOINLINE __attribute__((noinline))
 #else
 #define RELU_EXT_INLINE static inline
 #define RELU_EXT_ANY_POINTER
-#ifdef _MSC_VER
-#define RELU_EXT_NOINLINE __declspec(noinline)
-#else
-#define RELU_EXT_NOINLINE
-#endif
 #endif
 
 /*
