@@ -23,7 +23,9 @@ from tqdm import tqdm
 import relu_ext
 from relu_ext import lib
 
-CHUNK = 2**16  # elements; small enough for the oracle's temporaries to stay in cache
+# Elements; so few that the oracle's temporaries stay in cache, and are not given back to the
+# system each time.
+CHUNK = 2**15
 
 
 def chunks(name, random, rng):
