@@ -64,18 +64,21 @@ RELU_EXT_INLINE void f16_from_float_baseline(half_bits *to, const float *from)
     static const struct f16_conversions f16_##isa = {f16_to_float_##isa, f16_from_float_##isa};
 RELU_EXT_ISAS(DEFINE_F16_CONVERSIONS)
 
-/* n of them; `floats` has room for whole groups, and when read has numbers in all of it. */
+/*
+ * n of them. `floats` has room for whole groups, and floats_to_f16 reads them whole: all of
+ * it has to be initialised.
+ */
 RELU_EXT_INLINE void floats_from_f16(float *floats, const void *from, size_t n,
                                      const struct f16_conversions *f16)
 {
     const half_bits *x = from;
-    size_t i = 0;
-    for (; i + F16_GROUP <= n; i += F16_GROUP)
+    const size_t rest = n % F16_GROUP, whole = n - rest;
+    for (size_t i = 0; i < whole; i += F16_GROUP)
         f16->to_float(floats + i, x + i);
-    if (i < n) {
-        half_bits rest[F16_GROUP] = {0};
-        memcpy(rest, x + i, (n - i) * sizeof *rest);
-        f16->to_float(floats + i, rest);
+    if (rest > 0) {
+        half_bits last[F16_GROUP] = {0};
+        memcpy(last, x + whole, rest * sizeof *last);
+        f16->to_float(floats + whole, last);
     }
 }
 
@@ -83,13 +86,13 @@ RELU_EXT_INLINE void floats_to_f16(void *to, const float *floats, size_t n,
                                    const struct f16_conversions *f16)
 {
     half_bits *y = to;
-    size_t i = 0;
-    for (; i + F16_GROUP <= n; i += F16_GROUP)
+    const size_t rest = n % F16_GROUP, whole = n - rest;
+    for (size_t i = 0; i < whole; i += F16_GROUP)
         f16->from_float(y + i, floats + i);
-    if (i < n) {
-        half_bits rest[F16_GROUP];
-        f16->from_float(rest, floats + i);
-        memcpy(y + i, rest, (n - i) * sizeof *rest);
+    if (rest > 0) {
+        half_bits last[F16_GROUP];
+        f16->from_float(last, floats + whole);
+        memcpy(y + whole, last, rest * sizeof *last);
     }
 }
 

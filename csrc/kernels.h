@@ -191,7 +191,7 @@ RELU_EXT_INLINE void NAME(walk)(NAME(element) *f, const NAME(any) *a, const NAME
     }
 }
 
-/* As many elements, wherever they lie; out may be a, b or c. */
+/* An operation on TILE elements, at any address; out may be a, b or c. */
 enum { NAME(TILE) = 256 / sizeof(LANE_INT) };
 typedef void NAME(tile)(const NAME(any) *a, const NAME(any) *b, const NAME(any) *c,
                         NAME(any) *out, LANE_INT T, const struct f16_conversions *f16);

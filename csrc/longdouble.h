@@ -55,7 +55,7 @@ RELU_EXT_INLINE bool relu_ext_passes(const unsigned char *x)
 
 RELU_EXT_INLINE void relu_grad_ld(const void *dy, const void *b, const void *x, bool uniform,
                                   void *dx, size_t n, int T,
-                                   const struct f16_conversions *f16)
+                                  const struct f16_conversions *f16)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
@@ -114,7 +114,7 @@ RELU_EXT_INLINE bool relu_ext_less(const unsigned char *a, const unsigned char *
  */
 RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *ceiling,
                                      bool uniform, void *y, size_t n, int T,
-                                   const struct f16_conversions *f16)
+                                     const struct f16_conversions *f16)
 {
     const size_t size = sizeof(long double);
     (void)b, (void)T, (void)f16;
@@ -134,7 +134,7 @@ RELU_EXT_INLINE void clipped_relu_ld(const void *x, const void *b, const void *c
 
 RELU_EXT_INLINE void clipped_relu_grad_ld(const void *dy, const void *x, const void *ceiling,
                                           bool uniform, void *dx, size_t n, int T,
-                                   const struct f16_conversions *f16)
+                                          const struct f16_conversions *f16)
 {
     const size_t size = sizeof(long double);
     (void)T, (void)f16;

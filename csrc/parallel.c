@@ -28,7 +28,8 @@ static void after_fork_in_child(void)
  *
  * LLVM's holds its locks across a fork, but only from the end of its first call on: a
  * child that is forked during that call waits for them for ever, at its end at the
- * latest. So the first call is made here, where the GIL keeps others from forking.
+ * latest. So the first call is made here, where the GIL, if there is one, keeps others
+ * from forking.
  */
 void relu_ext_parallel_init(void)
 {

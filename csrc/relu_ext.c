@@ -16,6 +16,9 @@
 #if defined(__x86_64__) && defined(__AVX__)
 #error "relu_ext chooses AVX at run time: drop the global -mavx* or -march= option"
 #endif
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "relu_ext keeps NaNs: drop -ffast-math, -Ofast or -ffinite-math-only"
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RELU_EXT_INLINE static inline __attribute__((always_inline))
@@ -34,7 +37,12 @@
  * into scalars before it could become a vector.
  */
 #if defined(__clang__)
+#if defined(__arm__)
+/* NEON of 32-bit ARM flushes subnormals, whatever the settings: asked, Clang would use it. */
+#define RELU_EXT_NO_OVERLAP
+#else
 #define RELU_EXT_NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#endif
 #define RELU_EXT_UNROLL
 #define RELU_EXT_NO_UNROLL _Pragma("clang loop interleave(disable) unroll(disable)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
@@ -173,7 +181,7 @@ RELU_EXT_ISAS(DEFINE_COUNTERS)
 struct isa {
     const char *name;
     bool (*supported)(void);
-    stream_block *stream_block;
+    block_streamer *stream_block;
     const struct scale_shift_isa *scale_shift;
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
     packer *pack[RELU_EXT_LANE_COUNT];
@@ -341,9 +349,7 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
 #include "run_bits.h"
 #ifdef RELU_EXT_MODULE
 #include "slope_sums.h"
-#endif
 
-#ifdef RELU_EXT_MODULE
 void relu_ext_count(enum relu_ext_lane lane, bool by_row, const struct relu_ext_counted *c,
                     const struct relu_ext_test *test)
 {

@@ -37,7 +37,7 @@
  * options but -O3; it includes the other headers of this directory and needs no
  * Python. On 32-bit x86 add -msse2 -mfpmath=sse; for processors other than x86-64,
  * AArch64 and PowerPC, -lm. Never pass -mavx or -march: the instruction set is
- * chosen at run time.
+ * chosen at run time; nor -ffast-math.
  *
  * Two copies in one program do not clash if each is compiled, and this header
  * included, with one of these defined:

@@ -22,7 +22,10 @@ struct pack_run {
     size_t n, packed;
 };
 
-/* Twice over the same x, which is in L1 the second time; the bits first, as y may be x. */
+/*
+ * Twice over the same x, which is in L1 the second time. Where y is x, what is packed late
+ * is ReLU's output, whose bits are the same.
+ */
 static void run_pack(void *context, size_t at, char *y, size_t bytes)
 {
     struct pack_run *run = context;
@@ -40,11 +43,13 @@ static void run_pack(void *context, size_t at, char *y, size_t bytes)
 RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y,
                                          uint8_t *bits, size_t n, size_t total)
 {
-    enum { BLOCK = RELU_EXT_SHORT / (64 * sizeof(long double)) * (64 * sizeof(long double)) };
+    enum { BLOCK = RELU_EXT_SHORT / 192 * 192 }; /* whole elements, of 12 bytes too */
     const size_t size = relu_ext_kernels[id].size, bytes = n * size;
     struct pack_run run = {current_isa(), id, x, bits, n, 0};
     char *to = y;
 
+    if (n == 0) /* not even a pointer to step forward by nothing */
+        return;
     if (worth_streaming(2 * total * size) && x != y
         && can_stream(run.isa->stream_block, to, size, bytes)) {
         stream_out(run.isa->stream_block,
@@ -92,6 +97,8 @@ RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *d
     struct grad_bits_run run = {current_isa(), id, dy, bits, n};
     char *to = dx;
 
+    if (n == 0)
+        return;
     if (worth_streaming(2 * total * size) && dy != dx
         && can_stream(run.isa->stream_block, to, size, bytes)) {
         stream_out(run.isa->stream_block,

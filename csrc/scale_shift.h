@@ -407,7 +407,7 @@ enum {
     /*
      * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: its
      * stores and the parameters' loads would go through their pages side by side, and
-     * processors tell such addresses apart late.
+     * processors tell such addresses apart late. Too few of 16 bits to stream.
      */
     SCALE_SHIFT_BLOCK = 768,
     SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
@@ -418,7 +418,7 @@ struct scale_shift_walk {
     const struct scale_shift_pair *pair;
     scale_shift_kernel *kernel;
     scale_shift_copy *copy_x, *copy_y;
-    stream_block *stream_block; /* NULL where not to stream */
+    block_streamer *stream_block; /* NULL where not to stream */
     /* Of one pixel's channels, and from pixel to pixel, in bytes. */
     ptrdiff_t x_channel, x_next, y_channel, y_next;
     bool interleaved; /* the order of the work; else channel by channel */
@@ -598,7 +598,7 @@ static void scale_shift_parameters(char *to, bool in_f64, const double *from, pt
 
 /* Not to be inlined: arithmetic must not move out from between the changes of settings. */
 static RELU_EXT_NOINLINE void scale_shift_walk(const struct scale_shift_isa *isa,
-                                               stream_block *stream_block, size_t pair_index,
+                                               block_streamer *streamer, size_t pair_index,
                                                const struct relu_ext_scale_shift *call)
 {
     const struct scale_shift_pair *pair = &scale_shift_pairs[pair_index];
@@ -623,7 +623,7 @@ static RELU_EXT_NOINLINE void scale_shift_walk(const struct scale_shift_isa *isa
         .kernel = isa->kernels[pair_index],
         .copy_x = isa->copies[log2_size[pair->x_size]],
         .copy_y = isa->copies[log2_size[pair->y_size]],
-        .stream_block = stream_block,
+        .stream_block = streamer,
         .interleaved = y_interleaved || (!y_planar && x_interleaved),
         .scale = (char *)scale,
         .shift = (char *)shift,
@@ -675,7 +675,7 @@ static RELU_EXT_NOINLINE void scale_shift_walk(const struct scale_shift_isa *isa
                 break;
         }
     }
-    if (stream_block)
+    if (streamer)
         stream_end();
 }
 

@@ -13,7 +13,7 @@
  */
 enum { STREAM_BLOCK = 1024 };
 
-typedef void stream_block(char *to, const char *block, const char *ahead_a, const char *ahead_b);
+typedef void block_streamer(char *to, const char *block, const char *ahead_a, const char *ahead_b);
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
@@ -65,13 +65,13 @@ struct stream {
 };
 
 /* Whether the output is long enough, and ever gets to a 64-byte boundary. */
-static inline bool can_stream(stream_block *block, const char *out, size_t size, size_t bytes)
+static inline bool can_stream(block_streamer *streamer, const char *out, size_t size, size_t bytes)
 {
-    return block && (uintptr_t)out % 64 % size == 0 && bytes > 2 * STREAM_BLOCK;
+    return streamer && (uintptr_t)out % 64 % size == 0 && bytes > 2 * STREAM_BLOCK;
 }
 
 /* To be followed by stream_end, once for as many as there are. */
-static inline void stream_out(stream_block *stream_block, const struct stream *s)
+static inline void stream_out(block_streamer *streamer, const struct stream *s)
 {
     _Alignas(64) char block[STREAM_BLOCK];
     const size_t first = -(uintptr_t)s->out % 64;
@@ -83,7 +83,7 @@ static inline void stream_out(stream_block *stream_block, const struct stream *s
         const size_t ahead = i + 2 * STREAM_BLOCK <= s->bytes ? i + STREAM_BLOCK : i;
         const size_t in_ahead = ahead / s->size * s->in_size;
         s->fill(s->context, i, block, STREAM_BLOCK);
-        stream_block(s->out + i, block, s->in_a + in_ahead, s->in_b + in_ahead);
+        streamer(s->out + i, block, s->in_a + in_ahead, s->in_b + in_ahead);
     }
     s->fill(s->context, i, s->out + i, s->bytes - i);
 }

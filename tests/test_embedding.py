@@ -8,6 +8,7 @@ in its comments, after a "$", and is run from there.
 import ctypes
 import importlib.util
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -479,6 +480,24 @@ def test_sources_as_c11(compiler, tmp_path):
     (source,) = relu_ext.get_sources()
     run([compiler, *STRICT_C, "-c", source, "-o", "relu_ext.o"], tmp_path)
     assert symbols(tmp_path / "relu_ext.o") == set(PROTOTYPES)
+
+
+@plain_c
+@pytest.mark.parametrize(
+    "option, reason",
+    [("-ffast-math", "keeps NaNs")]
+    + [("-mavx2", "chooses AVX at run time")] * (platform.machine() in ("x86_64", "AMD64")),
+)
+def test_refused_options(option, reason, tmp_path):
+    """What would change the bits, or what the program runs on."""
+    need("cc")
+    (source,) = relu_ext.get_sources()
+    done = subprocess.run(
+        ["cc", "-std=c11", option, "-fsyntax-only", source],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode != 0
+    assert reason in done.stderr
 
 
 @plain_c

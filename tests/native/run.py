@@ -63,10 +63,11 @@ class Configuration:
     runner: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    libraries: list[str] = field(default_factory=list)  # a compiler that comes with them
 
     @property
     def tools(self):
-        return [self.compiler, *self.runner[:1]]
+        return [self.compiler, *self.runner[:1], *self.libraries]
 
 
 def emulated(machine, triplet, about, fault, evidence=DIFFERS, flags=()):
@@ -125,9 +126,9 @@ CONFIGURATIONS = {
         runner=["valgrind", "-q", "--error-exitcode=99", "--leak-check=full"],
         arguments=["70", "32"],
         fault=(
-            "relu_ext.c",
-            "block, STREAM_BLOCK / kernel->size);",
-            "block, STREAM_BLOCK / kernel->size - 1);",
+            "stream.h",
+            "s->fill(s->context, i, block, STREAM_BLOCK);",
+            "s->fill(s->context, i, block, STREAM_BLOCK - s->size);",
         ),
         evidence="depends on uninitialised value",
     ),
@@ -149,8 +150,8 @@ CONFIGURATIONS = {
         environment={"ARCHER_OPTIONS": "verbose=1"},
         fault=(
             "parallel.c",
-            "part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads));",
-            "part_begin(r, kernel->size, (size_t)t + 1, (size_t)threads)\n"
+            "part_begin(r, size, (size_t)t + 1, (size_t)threads));",
+            "part_begin(r, size, (size_t)t + 1, (size_t)threads)\n"
             "                          + (t + 1 < threads));",
         ),
         evidence="WARNING: ThreadSanitizer: data race",
@@ -198,6 +199,16 @@ CONFIGURATIONS = {
     ),
     "armhf": emulated(
         "arm", "arm-linux-gnueabihf", "ARMv7 (32-bit; long double is double)", INFINITY
+    ),
+    "armhf-clang": Configuration(
+        about="ARMv7 by Clang, which could be asked to flush subnormals, emulated",
+        compiler="clang",
+        flags=["-O3", "-static", "--target=arm-linux-gnueabihf", "-march=armv7-a", "-mfpu=neon"],
+        runner=["qemu-arm"],
+        arguments=["140", "16"],
+        fault=("relu_ext.c", "#if defined(__arm__)", "#if 0"),
+        evidence=DIFFERS,
+        libraries=["arm-linux-gnueabihf-gcc"],
     ),
     "i686": emulated(
         "i386",
