@@ -279,7 +279,7 @@ RELU_EXT_API int relu_ext_use_isa(const char *name);
 /*
  * Out of place, inputs and output of at least this many bytes together are
  * streamed: written past the caches, where the processor has such stores. The
- * default, to which 0 goes back, is the size of the last-level cache, 32 MiB at
+ * default, to which 0 goes back, is the size of the last-level cache, 64 MiB at
  * most. It changes the speed, never the result.
  */
 RELU_EXT_API size_t relu_ext_get_stream_bytes(void);
