@@ -13,6 +13,17 @@ static const struct {
     int64_t T;
 } bits_dtypes[] = {RELU_EXT_FLOATS(BITS_DTYPE, )};
 
+/* Streams one input to one output, if that is worth it; else false, with nothing done. */
+static bool stream_bits(const struct isa *isa, const struct stream *s, size_t total)
+{
+    if (!worth_streaming(2 * total * s->size) || s->in_a == s->out
+        || !can_stream(isa->stream_block, s->out, s->size, s->bytes))
+        return false;
+    stream_out(isa->stream_block, s);
+    stream_end();
+    return true;
+}
+
 /* Of n elements, the bits of `packed` are there: of whole bytes, until all are. */
 struct pack_run {
     const struct isa *isa;
@@ -50,13 +61,7 @@ RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, voi
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
-    if (worth_streaming(2 * total * size) && x != y
-        && can_stream(run.isa->stream_block, to, size, bytes)) {
-        stream_out(run.isa->stream_block,
-                   &(struct stream){run_pack, &run, x, x, size, to, size, bytes});
-        stream_end();
-    }
-    else
+    if (!stream_bits(run.isa, &(struct stream){run_pack, &run, x, x, size, to, size, bytes}, total))
         for (size_t i = 0; i < bytes; i += BLOCK)
             run_pack(&run, i, to + i, bytes - i < BLOCK ? bytes - i : BLOCK);
 }
@@ -99,13 +104,8 @@ RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *d
 
     if (n == 0)
         return;
-    if (worth_streaming(2 * total * size) && dy != dx
-        && can_stream(run.isa->stream_block, to, size, bytes)) {
-        stream_out(run.isa->stream_block,
-                   &(struct stream){run_grad_bits, &run, dy, dy, size, to, size, bytes});
-        stream_end();
-    }
-    else
+    if (!stream_bits(run.isa, &(struct stream){run_grad_bits, &run, dy, dy, size, to, size, bytes},
+                     total))
         run_grad_bits(&run, 0, to, bytes);
 }
 
