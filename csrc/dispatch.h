@@ -66,11 +66,11 @@ enum relu_ext_number { RELU_EXT_NUMBERS(RELU_EXT_NUMBER, ) RELU_EXT_NUMBER_COUNT
 
 /*
  * The gradient of PReLU's slopes, for channels `begin` to `end` of contiguous arrays
- * (outer, channels, inner). The sums are in double, in an order that depends on the
- * three sizes only.
+ * (outer, channels, inner), as numbers of their dtype. The sums are in double, in an order
+ * that depends on the three sizes only.
  */
 extern void relu_ext_slope_sums(enum relu_ext_number dtype, const char *dy, const char *x,
-                                double *sums, size_t outer, size_t channels, size_t inner,
+                                char *grad, size_t outer, size_t channels, size_t inner,
                                 size_t begin, size_t end);
 #endif
 

@@ -7,6 +7,7 @@
 
 #include "output_cache.h"
 #include "parallel.h"
+#include "settings.h"
 
 /* As in CPython's headers, which leave them out of the limited API before 3.12. */
 typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,
@@ -41,6 +42,7 @@ struct fast_call {
 
 static struct fast_call fast_calls[8];
 static int fast_call_count;
+static bool shortcut;
 static PyObject *out_keyword;
 
 /* The array, if it is one without surprises. */
@@ -147,7 +149,9 @@ static bool read_parameter(PyObject *object, int type, union parameter *value)
         value->f64 = number;
         return true;
     }
-    /* NumPy warns of a number that is too large. */
+    /* Under other settings the conversion below is another; and NumPy warns of too large a one. */
+    if (!relu_ext_float_env_is_default())
+        return false;
     value->f32 = (float)number;
     return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
@@ -159,12 +163,33 @@ static bool overwrites_no_array(PyObject *in, PyObject *out)
            && !PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__");
 }
 
-/* What NumPy calls when the ufunc is called. */
-static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+static const struct fast_call *find_fast_call(PyObject *callable)
 {
     const struct fast_call *f = fast_calls;
     while (f->ufunc != callable)
         f++;
+    return f;
+}
+
+/*
+ * NumPy's own entry. What it converts on the way, parameters that are Python numbers and
+ * operands of mixed dtypes, is arithmetic, too: under the default settings it gives the
+ * same bits.
+ */
+static PyObject *call_numpy(PyObject *callable, PyObject *const *args, size_t nargsf,
+                            PyObject *kwnames)
+{
+    struct relu_ext_settings before;
+    relu_ext_settings_default(&before);
+    PyObject *result = find_fast_call(callable)->original(callable, args, nargsf, kwnames);
+    relu_ext_settings_restore(&before);
+    return result;
+}
+
+/* What CPython calls when the ufunc is called. */
+static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    const struct fast_call *f = find_fast_call(callable);
 
     const size_t nargs = nargsf & ~ARGUMENTS_OFFSET, nin = (size_t)f->nin;
     const bool out_positional = nargs == nin + 1 && kwnames == NULL;
@@ -243,7 +268,7 @@ numpy:
         PyErr_SetString(PyExc_TypeError, "return arrays must be of ArrayType");
         return NULL;
     }
-    return f->original(callable, args, nargsf, kwnames);
+    return call_numpy(callable, args, nargsf, kwnames);
 }
 
 /* Stands in for a ufunc's entry for one call, to see that it is one. */
@@ -301,10 +326,10 @@ void relu_ext_fast_call_type(PyObject *ufunc, int type_num, const struct relu_ex
 
 int relu_ext_fast_calls(void)
 {
-    return fast_call_count;
+    return shortcut ? fast_call_count : 0;
 }
 
-int relu_ext_add_fast_call(PyObject *object)
+int relu_ext_add_fast_call(PyObject *object, bool fast)
 {
     PyUFuncObject *ufunc = (PyUFuncObject *)object;
     int usable = entry_is_as_declared(ufunc);
@@ -322,7 +347,8 @@ int relu_ext_add_fast_call(PyObject *object)
     f->nin = ufunc->nin;
     for (int i = 0; i < ufunc->ntypes; i++)
         f->kernels[(int)ufunc->types[i * ufunc->nargs]] = ufunc->data[i];
-    vectorcall entry = call;
+    vectorcall entry = fast ? call : call_numpy;
+    shortcut = fast;
     memcpy(&f->original, &ufunc->vectorcall, sizeof f->original);
     memcpy(&ufunc->vectorcall, &entry, sizeof entry);
     /* The table refers to it for ever. */

@@ -8,7 +8,8 @@
  *     ...
  *     relu_ext_float_env_restore(before);
  *
- * Per thread; the program's own again afterwards.
+ * Per thread; the program's own again afterwards. relu_ext_float_env_is_default tells whether
+ * there is nothing to set; flags do not count.
  */
 #ifndef RELU_EXT_FLOAT_ENV_H
 #define RELU_EXT_FLOAT_ENV_H
@@ -18,6 +19,7 @@
 #endif
 
 #if defined(__SSE2_MATH__) || defined(_M_X64)
+#include <stdbool.h>
 #include <xmmintrin.h>
 
 /* <fenv.h> would save the x87's as well, which nobody here uses, at ten times the cost. */
@@ -35,7 +37,14 @@ static inline void relu_ext_float_env_restore(relu_ext_float_env before)
     _mm_setcsr(before);
 }
 
+static inline bool relu_ext_float_env_is_default(void)
+{
+    const unsigned int flags = 0x3F;
+    return (_mm_getcsr() & ~flags) == 0x1F80;
+}
+
 #elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#include <stdbool.h>
 #include <stdint.h>
 
 /* <fenv.h> here leaves flush-to-zero as it is. Control register and flags. */
@@ -57,7 +66,18 @@ static inline void relu_ext_float_env_restore(relu_ext_float_env before)
                      : : "r"(before.control), "r"(before.status) : "memory");
 }
 
+static inline bool relu_ext_float_env_is_default(void)
+{
+    uint64_t control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    return control == 0;
+}
+
 #elif defined(__powerpc__) && (defined(__GNUC__) || defined(__clang__))
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
 /* <fenv.h> uses instructions that emulators refuse. Control and flags are one register. */
 typedef double relu_ext_float_env;
 
@@ -74,8 +94,18 @@ static inline relu_ext_float_env relu_ext_float_env_default(void)
     return before;
 }
 
+static inline bool relu_ext_float_env_is_default(void)
+{
+    double now;
+    uint64_t bits;
+    __asm__ volatile("mffs %0" : "=f"(now));
+    memcpy(&bits, &now, sizeof bits);
+    return (bits & 0xFF) == 0; /* traps, non-IEEE mode and rounding */
+}
+
 #else
 #include <fenv.h>
+#include <stdbool.h>
 
 typedef fenv_t relu_ext_float_env;
 
@@ -90,6 +120,12 @@ static inline relu_ext_float_env relu_ext_float_env_default(void)
 static inline void relu_ext_float_env_restore(relu_ext_float_env before)
 {
     fesetenv(&before);
+}
+
+/* There is no way to ask for flush-to-zero. */
+static inline bool relu_ext_float_env_is_default(void)
+{
+    return false;
 }
 #endif
 

@@ -4,25 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parallel.h"
 #include "output_cache.h"
+#include "parallel.h"
+#include "settings.h"
 
 /* relu's kernels come first, one for each dtype. */
 #define DTYPE_COUNT ((int)relu_ext_id_relu_longdouble + 1)
 
-/* How elements of a dtype are counted: those that fire, and those that are not zero. */
+/* Its name, and how its elements are counted: those that fire, and those that are not zero. */
 struct dtype {
+    const char *name;
     enum relu_ext_lane lane;
     struct relu_ext_test fires, nonzero;
 };
 
 #define LOWEST(type) (sizeof(type) < 8 ? -((int64_t)1 << ((8 * sizeof(type) - 1) & 31)) : INT64_MIN)
 #define SIGNED(dtype, type, lane, T, ...)                                              \
-    {relu_ext_lane_##lane, {1, -1}, {LOWEST(type), -1}},
+    {#dtype, relu_ext_lane_##lane, {1, -1}, {LOWEST(type), -1}},
 #define UNSIGNED(dtype, type, lane, T, ...)                                            \
-    {relu_ext_lane_##lane, {LOWEST(type), -1}, {LOWEST(type), -1}},
+    {#dtype, relu_ext_lane_##lane, {LOWEST(type), -1}, {LOWEST(type), -1}},
 #define FLOAT(dtype, type, lane, T, ...)                                               \
-    {relu_ext_lane_##lane, {(T) + 1, -1}, {LOWEST(type), ~LOWEST(type)}},
+    {#dtype, relu_ext_lane_##lane, {(T) + 1, -1}, {LOWEST(type), ~LOWEST(type)}},
 static const struct dtype dtypes[DTYPE_COUNT] = {
     RELU_EXT_SIGNED(SIGNED, ) RELU_EXT_UNSIGNED(UNSIGNED, ) RELU_EXT_FLOATS(FLOAT, )
 };
@@ -49,6 +51,23 @@ static int relu_id(PyArrayObject *array)
         if (types[i].type_num == PyArray_TYPE(array))
             return (int)types[i].relu_id;
     return -1;
+}
+
+/*
+ * Whether an array still is what the Python package found it to be: in C order, of that type,
+ * native, of so many elements, and writeable if it is written to. A subclass can tell lies
+ * about itself, and another thread can give any array another shape or dtype. To be asked
+ * last, with the GIL held until everything about the array is copied.
+ */
+static bool is_as_checked(PyArrayObject *array, const char *name, int type, npy_intp size,
+                          bool written)
+{
+    if (PyArray_TYPE(array) == type && PyArray_ISNOTSWAPPED(array)
+        && PyArray_IS_C_CONTIGUOUS(array) && PyArray_SIZE(array) == size
+        && (!written || PyArray_ISWRITEABLE(array)))
+        return true;
+    PyErr_Format(PyExc_ValueError, "%s was changed by another thread during the call", name);
+    return false;
 }
 
 /* Counting. */
@@ -228,6 +247,19 @@ static int count_all(struct count *c, size_t bytes)
 
 enum counted { ZEROS, FIRING, NEVER_FIRING };
 
+static double share(npy_intp part, npy_intp whole)
+{
+    if (whole == 0)
+        return NPY_NAN;
+    /* volatile: the division must stay between the changes of settings. */
+    volatile double a = (double)part, b = (double)whole, quotient;
+    struct relu_ext_settings before;
+    relu_ext_settings_default(&before);
+    quotient = a / b;
+    relu_ext_settings_restore(&before);
+    return quotient;
+}
+
 static const char count_doc[] =
     "count(array, what, axes): over the axes whose bits are set in `axes`. what = 0: the share\n"
     "of zeros, over all; 1: how many elements fire; 2: where none does.";
@@ -253,6 +285,7 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
 
+    /* All that there is to know of the array, at once: others may give it another shape. */
     npy_intp shape[NPY_MAXDIMS + 1];
     int ndim = 0;
     for (int i = 0; i < PyArray_NDIM(array); i++)
@@ -265,6 +298,8 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct count c = {.dtype = &dtypes[id], .any = what == NEVER_FIRING, .counts = &in_all};
 
     c.test = what == ZEROS ? &c.dtype->nonzero : &c.dtype->fires;
+    if (size > 0)
+        find_axes(&c, array, summed);
     if (what != ZEROS) {
         counts = PyArray_ZEROS(ndim, shape, NPY_INT64, 0);
         if (counts == NULL)
@@ -273,7 +308,6 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     if (size > 0) {
         PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
-        find_axes(&c, array, summed);
         int status = count_all(&c, bytes);
         if (thread != NULL)
             PyEval_RestoreThread(thread);
@@ -283,7 +317,7 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         }
     }
     if (what == ZEROS)
-        return PyFloat_FromDouble(size > 0 ? (double)(size - in_all) / (double)size : NPY_NAN);
+        return PyFloat_FromDouble(share(size - in_all, size));
     if (what == NEVER_FIRING) {
         PyObject *never = PyArray_SimpleNew(ndim, shape, NPY_BOOL);
         if (never != NULL) {
@@ -302,14 +336,14 @@ static PyObject *count(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 struct slope_sums {
     enum relu_ext_number dtype;
     const char *dy, *x;
-    double *sums;
+    char *grad;
     size_t outer, channels, inner;
 };
 
 static void sum_channels(void *context, size_t begin, size_t end)
 {
     const struct slope_sums *s = context;
-    relu_ext_slope_sums(s->dtype, s->dy, s->x, s->sums, s->outer, s->channels, s->inner, begin,
+    relu_ext_slope_sums(s->dtype, s->dy, s->x, s->grad, s->outer, s->channels, s->inner, begin,
                         end);
 }
 
@@ -325,7 +359,8 @@ static int number_of(int id)
 }
 
 static const char slope_sums_doc[] =
-    "slope_sums(dy, x, outer, channels, inner): of contiguous arrays of one dtype.";
+    "slope_sums(dy, x, outer, channels, inner): of contiguous arrays of one dtype, which is the\n"
+    "result's, too.";
 
 static PyObject *slope_sums(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -350,15 +385,22 @@ static PyObject *slope_sums(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (PyErr_Occurred())
         return NULL;
     npy_intp channels = (npy_intp)s.channels;
-    PyObject *sums = PyArray_SimpleNew(1, &channels, NPY_DOUBLE);
-    if (sums == NULL)
+    const npy_intp size = (npy_intp)(s.outer * s.channels * s.inner);
+    const size_t bytes = 2 * (size_t)PyArray_NBYTES(x);
+    if (!is_as_checked(x, "x", PyArray_TYPE(x), size, false)
+        || !is_as_checked(dy, "dy", PyArray_TYPE(x), size, false))
         return NULL;
-    s.sums = PyArray_DATA((PyArrayObject *)sums);
+    Py_INCREF(PyArray_DESCR(x));
+    PyObject *grad = PyArray_NewFromDescr(&PyArray_Type, PyArray_DESCR(x), 1, &channels, NULL, NULL,
+                                          0, NULL);
+    if (grad == NULL)
+        return NULL;
+    s.grad = PyArray_DATA((PyArrayObject *)grad);
 
     PyThreadState *thread = PyEval_SaveThread();
-    relu_ext_parallel_for(s.channels, 2 * (size_t)PyArray_NBYTES(x), sum_channels, &s);
+    relu_ext_parallel_for(s.channels, bytes, sum_channels, &s);
     PyEval_RestoreThread(thread);
-    return sums;
+    return grad;
 }
 
 /* Bits. */
@@ -410,7 +452,7 @@ static PyObject *bits(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     PyArrayObject *in = (PyArrayObject *)args[0], *packed = (PyArrayObject *)args[1];
     const bool gradient = args[3] == Py_True;
-    const int id = relu_id(in);
+    const int id = relu_id(in), type = PyArray_TYPE(in);
     if (id < (int)relu_ext_id_relu_f8e5m2)
         return PyErr_Format(PyExc_TypeError,
                             "arrays of dtype %S have no gradient: pass floats that relu_grad knows",
@@ -440,6 +482,13 @@ static PyObject *bits(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         }
     }
     const size_t n = (size_t)PyArray_SIZE(in), bytes = n * relu_ext_kernels[id].size;
+    if (!is_as_checked(in, gradient ? "dy" : "x", type, (npy_intp)n, false)
+        || !is_as_checked(out, "out", type, (npy_intp)n, true)
+        || !is_as_checked(packed, "bits", NPY_UINT8, (npy_intp)((n + 7) / 8), !gradient)) {
+        Py_XDECREF(copy);
+        Py_DECREF(out);
+        return NULL;
+    }
     struct bits b = {
         .id = (enum relu_ext_id)id, .gradient = gradient, .in = PyArray_BYTES(in),
         .out = PyArray_BYTES(out), .bits = PyArray_DATA(packed), .n = n, .total = fresh ? 0 : n,
@@ -452,10 +501,135 @@ static PyObject *bits(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return (PyObject *)out;
 }
 
+/* Scaling and shifting. */
+
+enum { WORTH_SPLITTING = 16 };
+
+/* The call, with shape and strides of its own: the arrays' may change meanwhile. */
+struct scale_shift {
+    struct relu_ext_scale_shift call;
+    size_t shape[NPY_MAXDIMS];
+    ptrdiff_t x_strides[NPY_MAXDIMS], y_strides[NPY_MAXDIMS];
+    size_t along, total; /* total: 0 where the output's pages are new, so as not to stream */
+};
+
+static void run_scale_shift(void *context, size_t begin, size_t end)
+{
+    const struct scale_shift *whole = context;
+    struct relu_ext_scale_shift part = whole->call;
+    const size_t along = whole->along;
+    size_t shape[NPY_MAXDIMS];
+
+    memcpy(shape, part.shape, part.ndim * sizeof *shape);
+    shape[along] = end - begin;
+    part.shape = shape;
+    part.x = (const char *)part.x + (ptrdiff_t)begin * part.x_strides[along];
+    part.y = (char *)part.y + (ptrdiff_t)begin * part.y_strides[along];
+    if (along == part.axis) {
+        part.scale += begin;
+        part.shift += begin;
+    }
+    relu_ext_run_scale_shift(&part, whole->total);
+}
+
+/* The axis to cut: where y's parts lie furthest apart, unless there is too little to share out. */
+static size_t find_longest_step(const struct scale_shift *s)
+{
+    size_t best = 0;
+    for (size_t k = 1; k < s->call.ndim; k++) {
+        const size_t n = s->shape[k];
+        const bool enough = n >= WORTH_SPLITTING, best_enough = s->shape[best] >= WORTH_SPLITTING;
+        if (enough != best_enough ? enough
+            : enough ? Py_ABS(s->y_strides[k]) > Py_ABS(s->y_strides[best])
+                     : n > s->shape[best])
+            best = k;
+    }
+    return best;
+}
+
+static const char scale_shift_doc[] =
+    "scale_shift(x, out, axis, scale, shift, fresh): native arrays of one shape; the parameters\n"
+    "float64 in C order, one for each index of the axis; fresh: out's pages are new.";
+
+static PyObject *scale_shift(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    if (nargs != 6 || !PyArray_Check(args[0]) || !PyArray_Check(args[1])
+        || !PyArray_Check(args[3]) || !PyArray_Check(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "scale_shift(x, out, axis, scale, shift, fresh)");
+        return NULL;
+    }
+    PyArrayObject *x = (PyArrayObject *)args[0], *y = (PyArrayObject *)args[1];
+    PyArrayObject *scale = (PyArrayObject *)args[3], *shift = (PyArrayObject *)args[4];
+    const size_t axis = PyLong_AsSize_t(args[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    const int x_id = relu_id(x), y_id = relu_id(y), ndim = PyArray_NDIM(x);
+    const npy_intp channels = axis < (size_t)ndim ? PyArray_DIM(x, (int)axis) : -1;
+    if (x_id < 0 || y_id < 0 || channels < 0 || PyArray_NDIM(y) != ndim
+        || !PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), ndim)
+        || !PyArray_ISNOTSWAPPED(x) || !PyArray_ISNOTSWAPPED(y) || !PyArray_ISWRITEABLE(y)) {
+        PyErr_SetString(PyExc_ValueError, "x or out was changed by another thread during the call");
+        return NULL;
+    }
+    if (!is_as_checked(scale, "scale", NPY_DOUBLE, channels, false)
+        || !is_as_checked(shift, "shift", NPY_DOUBLE, channels, false))
+        return NULL;
+
+    struct scale_shift s = {
+        .call = {
+            .x_dtype = dtypes[x_id].name, .x = PyArray_DATA(x), .x_strides = s.x_strides,
+            .y_dtype = dtypes[y_id].name, .y = PyArray_DATA(y), .y_strides = s.y_strides,
+            .shape = s.shape, .ndim = (size_t)ndim, .axis = axis,
+            .scale = PyArray_DATA(scale), .shift = PyArray_DATA(shift),
+        },
+    };
+    for (int k = 0; k < ndim; k++) {
+        s.shape[k] = (size_t)PyArray_DIM(x, k);
+        s.x_strides[k] = PyArray_STRIDE(x, k);
+        s.y_strides[k] = PyArray_STRIDE(y, k);
+    }
+    const size_t bytes = (size_t)PyArray_NBYTES(x) + (size_t)PyArray_NBYTES(y);
+    s.along = find_longest_step(&s);
+    s.total = args[5] == Py_True ? 0 : (size_t)PyArray_SIZE(x);
+
+    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    relu_ext_parallel_for(s.shape[s.along], bytes, run_scale_shift, &s);
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+    Py_RETURN_NONE;
+}
+
+/* NumPy's arithmetic under settings that do not depend on the program's. */
+
+static const char convert_doc[] =
+    "convert(array, dtype): np.asarray(array, dtype, order=\"C\") under IEEE 754's default\n"
+    "settings, whatever the program has set.";
+
+static PyObject *convert(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)self;
+    PyArray_Descr *dtype;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "convert(array, dtype)");
+        return NULL;
+    }
+    if (!PyArray_DescrConverter(args[1], &dtype))
+        return NULL;
+    struct relu_ext_settings before;
+    relu_ext_settings_default(&before);
+    PyObject *array = PyArray_FromAny(args[0], dtype, 0, 0,
+                                      NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_FORCECAST, NULL);
+    relu_ext_settings_restore(&before);
+    return array;
+}
+
 static PyMethodDef functions[] = {
     {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, count_doc},
     {"slope_sums", (PyCFunction)(void (*)(void))slope_sums, METH_FASTCALL, slope_sums_doc},
     {"bits", (PyCFunction)(void (*)(void))bits, METH_FASTCALL, bits_doc},
+    {"scale_shift", (PyCFunction)(void (*)(void))scale_shift, METH_FASTCALL, scale_shift_doc},
+    {"convert", (PyCFunction)(void (*)(void))convert, METH_FASTCALL, convert_doc},
 };
 
 int relu_ext_add_functions(PyObject *dict)

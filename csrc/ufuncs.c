@@ -215,8 +215,8 @@ static int add_ufunc(PyObject *dict, bool fast, const char *name,
     if (ufunc == NULL)
         return -1;
     int status = PyDict_SetItemString(dict, name, ufunc);
-    if (status == 0 && fast)
-        status = relu_ext_add_fast_call(ufunc);
+    if (status == 0)
+        status = relu_ext_add_fast_call(ufunc, fast);
     Py_DECREF(ufunc);
     return status;
 }

@@ -58,7 +58,7 @@ def relu_bits(x, out=None, bits=None):
     given, x = x, _in_c_order(x)
     size = (x.size + 7) // 8
     if out is not None:
-        out = _output(out, given, x, "x")
+        _check_out(out, given, x, "x")
     if bits is None:
         bits = np.empty(size, np.uint8)
     else:
@@ -103,7 +103,7 @@ def relu_grad_bits(dy, bits, out=None):
     given, dy = dy, _in_c_order(dy)
     _check_bits(bits, (dy.size + 7) // 8, "dy")
     if out is not None:
-        out = _output(out, given, dy, "dy")
+        _check_out(out, given, dy, "dy")
     return _run(dy, bits, out, True)
 
 
@@ -115,25 +115,26 @@ def _in_c_order(x):
     return x.astype(x.dtype.newbyteorder("="), order="C")
 
 
-def _output(out, given, array, name):
-    """`out`, if the function can write the result to it."""
+def _check_out(out, given, array, name):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}, and must be an ndarray")
+    in_place, out = out is given, np.asarray(out)  # a subclass may say something else of itself
     if out.dtype != array.dtype or not out.dtype.isnative:
         raise TypeError(f"out has dtype {out.dtype}; it needs that of {name}, {array.dtype}")
     if out.shape != array.shape:
         raise ValueError(f"out has shape {out.shape}; it needs that of {name}, {array.shape}")
     if not out.flags.c_contiguous:
-        what = f"in place, {name} must be" if out is given else "out must be"
+        what = f"in place, {name} must be" if in_place else "out must be"
         raise ValueError(f"{what} in C order, without gaps; pass no out for a new array")
     _check_writeable(out, "out")
-    return out
 
 
 def _check_bits(bits, size, name):
-    if not isinstance(bits, np.ndarray) or bits.dtype != np.uint8:
-        what = getattr(bits, "dtype", type(bits).__name__)
-        raise TypeError(f"bits must be an ndarray of uint8, not {what}")
+    if not isinstance(bits, np.ndarray):
+        raise TypeError(f"bits must be an ndarray of uint8, not {type(bits).__name__}")
+    bits = np.asarray(bits)
+    if bits.dtype != np.uint8:
+        raise TypeError(f"bits must be an ndarray of uint8, not {bits.dtype}")
     if bits.shape != (size,):
         raise ValueError(
             f"bits has shape {bits.shape}; one bit for each element of {name} makes ({size},)"

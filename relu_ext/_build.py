@@ -42,9 +42,6 @@ ffibuilder.cdef("""
     void relu_ext_set_parallel_bytes(size_t bytes);
     void relu_ext_set_output_cache(size_t limit);
     void relu_ext_get_output_cache(size_t *limit, size_t *held, size_t *hits, size_t *misses);
-    void relu_ext_scale_shift_relu_arrays(
-        const char *x_dtype, uintptr_t x, const char *y_dtype, uintptr_t y, size_t axis,
-        uintptr_t scale, uintptr_t shift, int fresh);
 """)
 ffibuilder.set_source(
     "relu_ext._relu_ext",
@@ -53,14 +50,12 @@ ffibuilder.set_source(
     #include "fast_call.h"
     #include "output_cache.h"
     #include "parallel.h"
-    #include "scale_shift_threads.h"
     #include "ufuncs.h"
     """,
     sources=[
         f"csrc/{name}.c"
         for name in (
             "relu_ext", "parallel", "ufuncs", "functions", "fast_call", "output_cache",
-            "scale_shift_threads",
         )
     ],
     depends=[str(path) for path in Path("csrc").glob("*.h")],

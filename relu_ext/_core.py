@@ -75,7 +75,9 @@ clipped_relu_grad = _registered["clipped_relu_grad"]
 add_relu = _registered["add_relu"]
 _C_API = _registered["_C_API"]
 bits = _registered["bits"]
+convert = _registered["convert"]
 count = _registered["count"]
+scale_shift = _registered["scale_shift"]
 slope_sums = _registered["slope_sums"]
 
 # The dtypes that ml_dtypes adds to NumPy, under our names for them.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from relu_ext._core import leaky_relu, slope_sums
+from relu_ext._core import convert, leaky_relu, slope_sums
 
 
 def prelu(x, slope, axis=1, out=None):
@@ -114,7 +114,7 @@ def prelu_slope_grad(dy, x, axis=1):
     dtype = x.dtype.newbyteorder("=")
     if not np.can_cast(dy.dtype, dtype, "same_kind"):
         raise TypeError(f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}")
-    x, dy = (np.asarray(a, dtype, order="C") for a in (x, dy))
+    x, dy = convert(x, dtype), convert(dy, dtype)
     if dy.shape != x.shape:
         raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they have to be the same")
     if axis is None:
@@ -123,8 +123,5 @@ def prelu_slope_grad(dy, x, axis=1):
         axis = normalize_axis_index(axis, x.ndim)
         outer, channels = math.prod(x.shape[:axis]), x.shape[axis]
         inner = math.prod(x.shape[axis + 1 :])
-    # A sum may be too large, or too small, for the dtype, as any other number may.
-    with np.errstate(all="ignore"):
-        sums = slope_sums(dy, x, outer, channels, inner)
-        grad = sums.astype(np.float32).astype(x.dtype) if x.itemsize < 4 else sums.astype(x.dtype)
+    grad = slope_sums(dy, x, outer, channels, inner)
     return grad[0] if axis is None else grad

@@ -160,18 +160,6 @@ class _Lib:
     def relu_ext_get_output_cache(
         self, limit: _CData, held: _CData, hits: _CData, misses: _CData, /
     ) -> None: ...
-    def relu_ext_scale_shift_relu_arrays(
-        self,
-        x_dtype: bytes,
-        x: int,
-        y_dtype: bytes,
-        y: int,
-        axis: int,
-        scale: int,
-        shift: int,
-        fresh: int,
-        /,
-    ) -> None: ...
 
 ffi: _FFI
 lib: _Lib

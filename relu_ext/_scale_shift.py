@@ -4,18 +4,18 @@ import operator
 
 import numpy as np
 
-from relu_ext._core import lib
+from relu_ext._core import convert
+from relu_ext._core import scale_shift as _run
 
-_FROM: dict = {np.dtype(t): n for t, n in (("u1", b"u8"), ("i2", b"i16"), ("f2", b"f16"))}
-_TO: dict = {np.dtype("f2"): b"f16", np.dtype("f4"): b"f32", np.dtype("f8"): b"f64"}
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_TO = {np.dtype(np.float16), _FLOAT32, _FLOAT64}
 try:
     import ml_dtypes
 except ImportError:
     pass
 else:
-    _TO[np.dtype(ml_dtypes.bfloat16)] = b"bf16"
-_FROM |= _TO
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+    _TO.add(np.dtype(ml_dtypes.bfloat16))
+_FROM = _TO | {np.dtype(np.uint8), np.dtype(np.int16)}
 
 
 def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
@@ -94,7 +94,7 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
     <BLANKLINE>
            [[0.5, 0. ]]], dtype=float32)
     """
-    x = np.asarray(x)
+    x = np.asarray(x).view()  # whose shape no other thread can change
     if x.dtype not in _FROM:
         if x.dtype.newbyteorder("=") not in _FROM:
             raise TypeError(f"x has dtype {x.dtype}; it has to be one of {_names(_FROM)}")
@@ -112,20 +112,17 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
         dtype = _FLOAT64 if dtype is None and x.dtype == _FLOAT64 else np.dtype(dtype or _FLOAT32)
         if dtype not in _TO:
             raise TypeError(f"dtype is {dtype}; it has to be one of {_names(_TO)}")
-        out = np.empty(x.shape, dtype)
+        out = target = np.empty(x.shape, dtype)
     else:
-        _check_out(out, x.shape, dtype)
-        if out.dtype not in _TO:  # in the other byte order
-            out[...] = scale_shift_relu(
-                x, scale, shift, axis=out_axis, dtype=out.dtype.newbyteorder("=")
+        target = _check_out(out, x.shape, dtype)
+        if target.dtype not in _TO:  # in the other byte order
+            target[...] = scale_shift_relu(
+                x, scale, shift, axis=out_axis, dtype=target.dtype.newbyteorder("=")
             )
             return out
-        if x is not out and np.may_share_memory(x, out) and not _same_elements(x, out):
+        if np.may_share_memory(x, target) and not _same_elements(x, target):
             x = x.copy()
-    # An object's address is its id; C reads where the elements are and how they lie.
-    lib.relu_ext_scale_shift_relu_arrays(
-        _FROM[x.dtype], id(x), _TO[out.dtype], id(out), out_axis, id(scale), id(shift), fresh
-    )
+    _run(x, target, out_axis, scale, shift, fresh)
     return out
 
 
@@ -148,20 +145,21 @@ def _parameters(name, values, channels):
             ):
                 raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
         if values.shape == (channels,):
-            return values.astype(_FLOAT64)
+            return np.array(convert(values, _FLOAT64))
         if values.shape != ():
             raise ValueError(
                 f"{name} has shape {values.shape}; it has to be one number, or one for each of "
                 f"the {channels} channels"
             )
-    everywhere = np.empty(channels, _FLOAT64)
-    everywhere.fill(values)
-    return everywhere
+        values = convert(values, _FLOAT64)
+    return np.full(channels, values, _FLOAT64)
 
 
 def _check_out(out, shape, dtype):
+    """`out` as it is, and stays: a subclass may say something else of itself."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}; it has to be an ndarray")
+    out = np.asarray(out).view()
     if out.dtype not in _TO and out.dtype.newbyteorder("=") not in _TO:
         raise TypeError(f"out has dtype {out.dtype}; it has to be one of {_names(_TO)}")
     if dtype is not None and np.dtype(dtype) != out.dtype:
@@ -169,7 +167,8 @@ def _check_out(out, shape, dtype):
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, and the result {shape}")
     if not out.flags.writeable:
-        raise ValueError("out is read-only; leave it away for a new array")
+        raise ValueError("out is read-only; omit it for a new array")
+    return out
 
 
 def _same_elements(x, out):
