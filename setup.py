@@ -41,7 +41,7 @@ class BuildWithOpenMP(build_ext):
 class BuildWithCSources(build_py):
     """Puts what other extensions compile and include into the package, as relu_ext/include."""
 
-    sources = sorted(Path("csrc").glob("*.[ch]"))
+    sources = sorted([*Path("csrc").glob("*.[ch]"), *Path("csrc", "relu_ext").glob("*.h")])
 
     def run(self):
         super().run()
@@ -53,23 +53,24 @@ class BuildWithCSources(build_py):
                 except OSError:  # Windows has a privilege for it
                     shutil.copytree("csrc", link)
         else:
-            self.include.mkdir(exist_ok=True)
-            for source in self.sources:
-                self.copy_file(str(source), str(self.include / source.name))
+            for source, target in zip(self.sources, self.targets, strict=True):
+                target.parent.mkdir(exist_ok=True)
+                self.copy_file(str(source), str(target))
 
     @property
-    def include(self):
-        return Path(self.build_lib, "relu_ext", "include")
+    def targets(self):
+        include = Path(self.build_lib, "relu_ext", "include")
+        return [include / source.relative_to("csrc") for source in self.sources]
 
     def get_source_files(self):
         """What an sdist has besides the package: tests and benchmarks can be run from it too."""
-        others = [*self.sources, "CHANGELOG.md"]
-        others += [p for folder in ("tests", "bench") for p in Path(folder).rglob("*.*")]
+        others = ["CHANGELOG.md"]
+        others += [p for folder in ("csrc", "tests", "bench") for p in Path(folder).rglob("*.*")]
         files = super().get_source_files() + [str(path) for path in others]
         return [path for path in files if not path.endswith(".pyc")]
 
     def get_outputs(self, *args, **kwargs):
-        copies = [] if self.editable_mode else [str(self.include / s.name) for s in self.sources]
+        copies = [] if self.editable_mode else [str(target) for target in self.targets]
         return super().get_outputs(*args, **kwargs) + copies
 
 

@@ -58,7 +58,7 @@ extern "C" {
 #endif
 
 #ifdef RELU_EXT_PREFIX
-#include "relu_ext_prefix.h"
+#include "relu_ext/prefix.h"
 #endif
 
 #ifdef RELU_EXT_STATIC

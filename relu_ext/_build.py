@@ -31,7 +31,7 @@ ffibuilder = cffi.FFI()
 ffibuilder.cdef(prototypes())
 # What the package itself needs besides; the headers in csrc/ say what it is.
 ffibuilder.cdef("""
-    void *relu_ext_register(int fast);
+    void *relu_ext_register(int fast, void *docs);
     int relu_ext_add_type(int type_num, const char *dtype);
     int relu_ext_fast_calls(void);
     int relu_ext_openmp(void);
@@ -47,20 +47,16 @@ ffibuilder.set_source(
     "relu_ext._relu_ext",
     """
     #include "relu_ext.h"
-    #include "fast_call.h"
-    #include "output_cache.h"
-    #include "parallel.h"
-    #include "ufuncs.h"
+    #include "python/fast_call.h"
+    #include "python/module.h"
+    #include "python/output_cache.h"
+    #include "python/threads.h"
     """,
-    sources=[
-        f"csrc/{name}.c"
-        for name in (
-            "relu_ext", "parallel", "ufuncs", "functions", "fast_call", "output_cache",
-        )
-    ],
-    depends=[str(path) for path in Path("csrc").glob("*.h")],
+    sources=["csrc/relu_ext.c", *(str(path) for path in sorted(Path("csrc/python").glob("*.c")))],
+    depends=[str(path) for path in sorted(Path("csrc").rglob("*.h"))],
     include_dirs=["csrc", numpy.get_include()],
-    define_macros=[("RELU_EXT_MODULE", None)]
+    # The binding's files share what internal.h declares.
+    define_macros=[("RELU_EXT_INTERNAL", "extern")]
     # One binary for every CPython from 3.10 on. NumPy's headers need the version
     # spelled out; free-threaded builds have no limited API.
     + ([] if sysconfig.get_config_var("Py_GIL_DISABLED") else [("Py_LIMITED_API", "0x030A0000")]),

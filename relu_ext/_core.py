@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 
+from relu_ext._ufunc_docs import DOCS
+
 try:
     from relu_ext._relu_ext import ffi, lib
 except ModuleNotFoundError as _error:
@@ -59,11 +61,11 @@ def _with_gil(name, restype, *argtypes):
     return ctypes.PYFUNCTYPE(restype, *argtypes)(address)
 
 
-_register = _with_gil("relu_ext_register", ctypes.py_object, ctypes.c_int)
+_register = _with_gil("relu_ext_register", ctypes.py_object, ctypes.c_int, ctypes.py_object)
 _add_type = _with_gil("relu_ext_add_type", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
 
 try:
-    _registered: dict = _register(os.environ.get("RELU_EXT_FAST_CALL", "1") != "0")
+    _registered: dict = _register(os.environ.get("RELU_EXT_FAST_CALL", "1") != "0", DOCS)
 except Exception as error:
     raise ImportError(f"relu_ext cannot be imported here: {error}") from error
 relu = _registered["relu"]

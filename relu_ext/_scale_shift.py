@@ -7,15 +7,7 @@ import numpy as np
 from relu_ext._core import convert
 from relu_ext._core import scale_shift as _run
 
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_TO = {np.dtype(np.float16), _FLOAT32, _FLOAT64}
-try:
-    import ml_dtypes
-except ImportError:
-    pass
-else:
-    _TO.add(np.dtype(ml_dtypes.bfloat16))
-_FROM = _TO | {np.dtype(np.uint8), np.dtype(np.int16)}
+_FLOAT64 = np.dtype(np.float64)
 
 
 def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
@@ -95,9 +87,7 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
            [[0.5, 0. ]]], dtype=float32)
     """
     x = np.asarray(x).view()  # whose shape no other thread can change
-    if x.dtype not in _FROM:
-        if x.dtype.newbyteorder("=") not in _FROM:
-            raise TypeError(f"x has dtype {x.dtype}; it has to be one of {_names(_FROM)}")
+    if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
     ndim = x.ndim
     axis = _index("axis", axis, ndim)
@@ -106,23 +96,19 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
     scale, shift = _parameters("scale", scale, channels), _parameters("shift", shift, channels)
     if out_axis != axis:
         x = np.moveaxis(x, axis, out_axis)
-
-    fresh = out is None
-    if fresh:
-        dtype = _FLOAT64 if dtype is None and x.dtype == _FLOAT64 else np.dtype(dtype or _FLOAT32)
-        if dtype not in _TO:
-            raise TypeError(f"dtype is {dtype}; it has to be one of {_names(_TO)}")
-        out = target = np.empty(x.shape, dtype)
+    if out is None:
+        if dtype is None:
+            dtype = _FLOAT64 if x.dtype == _FLOAT64 else np.float32
+        out = np.empty(x.shape, np.dtype(dtype).newbyteorder("="))
+        _run(x, out, out_axis, scale, shift, True)
     else:
         target = _check_out(out, x.shape, dtype)
-        if target.dtype not in _TO:  # in the other byte order
-            target[...] = scale_shift_relu(
-                x, scale, shift, axis=out_axis, dtype=target.dtype.newbyteorder("=")
-            )
-            return out
-        if np.may_share_memory(x, target) and not _same_elements(x, target):
-            x = x.copy()
-    _run(x, target, out_axis, scale, shift, fresh)
+        if target.dtype.isnative:
+            _run(x, target, out_axis, scale, shift, False)
+        else:
+            native = np.empty(target.shape, target.dtype.newbyteorder("="))
+            _run(x, native, out_axis, scale, shift, True)
+            target[...] = native
     return out
 
 
@@ -143,12 +129,12 @@ def _parameters(name, values, channels):
             if values.dtype.kind not in "biufV" or not np.can_cast(
                 values.dtype, _FLOAT64, "same_kind"
             ):
-                raise TypeError(f"{name} has dtype {values.dtype}; it has to be real numbers")
+                raise TypeError(f"{name} has dtype {values.dtype}; it must hold real numbers")
         if values.shape == (channels,):
             return np.array(convert(values, _FLOAT64))
         if values.shape != ():
             raise ValueError(
-                f"{name} has shape {values.shape}; it has to be one number, or one for each of "
+                f"{name} has shape {values.shape}; it must be one number, or one for each of "
                 f"the {channels} channels"
             )
         values = convert(values, _FLOAT64)
@@ -158,10 +144,8 @@ def _parameters(name, values, channels):
 def _check_out(out, shape, dtype):
     """`out` as it is, and stays: a subclass may say something else of itself."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}; it has to be an ndarray")
+        raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
     out = np.asarray(out).view()
-    if out.dtype not in _TO and out.dtype.newbyteorder("=") not in _TO:
-        raise TypeError(f"out has dtype {out.dtype}; it has to be one of {_names(_TO)}")
     if dtype is not None and np.dtype(dtype) != out.dtype:
         raise TypeError(f"dtype is {np.dtype(dtype)}, and out has {out.dtype}: pass one of them")
     if out.shape != shape:
@@ -169,16 +153,3 @@ def _check_out(out, shape, dtype):
     if not out.flags.writeable:
         raise ValueError("out is read-only; omit it for a new array")
     return out
-
-
-def _same_elements(x, out):
-    """Whether each element of one is that of the other: then in place is right."""
-    return (
-        x.dtype.itemsize == out.dtype.itemsize
-        and x.strides == out.strides
-        and x.__array_interface__["data"][0] == out.__array_interface__["data"][0]
-    )
-
-
-def _names(dtypes):
-    return ", ".join(sorted((dtype.name for dtype in dtypes), key=lambda n: (n[0] == "f", n)))

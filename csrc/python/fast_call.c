@@ -1,0 +1,356 @@
+#include "fast_call.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "output_cache.h"
+#include "overlap.h"
+#include "settings.h"
+#include "threads.h"
+
+/* As in CPython's headers, which leave them out of the limited API before 3.12. */
+typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,
+                                PyObject *kwnames);
+static const size_t ARGUMENTS_OFFSET = (size_t)1 << (8 * sizeof(size_t) - 1);
+
+/*
+ * NumPy numbers its own types from 0, those that other packages add from
+ * NPY_USERDEF, as they come. The first few of the latter are remembered too.
+ */
+enum { BUILTIN_TYPES = NPY_HALF + 1, ADDED_TYPES = 32 };
+
+/* A type's place in the tables below, or -1. */
+static int type_index(int type_num)
+{
+    if (type_num >= 0 && type_num < BUILTIN_TYPES)
+        return type_num;
+    if (type_num >= NPY_USERDEF && type_num < NPY_USERDEF + ADDED_TYPES)
+        return type_num - NPY_USERDEF + BUILTIN_TYPES;
+    return -1;
+}
+
+/* NumPy's private flag of broadcast arrays, the first write to which is to give a warning. */
+static const int WARN_ON_WRITE = (int)(1u << 31);
+
+struct fast_call {
+    PyObject *ufunc;
+    vectorcall original;
+    int nin;
+    const struct relu_ext_kernel *kernels[BUILTIN_TYPES + ADDED_TYPES];
+};
+
+static struct fast_call fast_calls[8];
+static int fast_call_count;
+static bool shortcut;
+static PyObject *out_keyword;
+
+/* The array, if it is one without surprises. */
+static PyArrayObject *plain_array(PyObject *object)
+{
+    if (Py_TYPE(object) != &PyArray_Type)
+        return NULL;
+    PyArrayObject *array = (PyArrayObject *)object;
+    const char order = PyArray_DESCR(array)->byteorder;
+    bool native = order == NPY_NATIVE || order == NPY_IGNORE;
+    return native && PyArray_ISALIGNED(array) ? array : NULL;
+}
+
+static bool same_type_and_shape(PyArrayObject *a, PyArrayObject *b)
+{
+    int ndim = PyArray_NDIM(a);
+    if (PyArray_TYPE(b) != PyArray_TYPE(a) || PyArray_NDIM(b) != ndim)
+        return false;
+    for (int i = 0; i < ndim; i++)
+        if (PyArray_DIM(a, i) != PyArray_DIM(b, i))
+            return false;
+    return true;
+}
+
+/* Whether an array of the output's shape is the same memory in the same order, or shares none. */
+static bool same_or_disjoint(const char *in, ptrdiff_t stride, const struct relu_ext_rows *r,
+                             size_t size)
+{
+    const size_t row = r->columns * size;
+    return (in == r->out && stride == r->out_stride)
+           || !overlap(span_of_steps(in, stride, r->rows, row),
+                       span_of_steps(r->out, r->out_stride, r->rows, row));
+}
+
+/* Rows of contiguous elements that do not overlap, as a[:, :k] has them; no mere column. */
+static bool has_rows(PyArrayObject *array, ptrdiff_t *stride)
+{
+    *stride = PyArray_STRIDE(array, 0);
+    return PyArray_DIM(array, 1) > 1 && PyArray_STRIDE(array, 1) == PyArray_ITEMSIZE(array)
+           && *stride >= PyArray_DIM(array, 1) * PyArray_ITEMSIZE(array);
+}
+
+/*
+ * Describes the operation on `count` arrays, but for fresh_out and a uniform input;
+ * false if it is one for NumPy.
+ */
+static bool find_rows(PyArrayObject *const *arrays, int count, PyArrayObject *out,
+                      struct relu_ext_rows *r)
+{
+    const size_t size = (size_t)PyArray_ITEMSIZE(out);
+    const npy_intp *shape = PyArray_DIMS(out);
+    int common = PyArray_FLAGS(out) & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS);
+
+    r->out = PyArray_BYTES(out);
+    r->out_stride = 0;
+    for (int k = 0; k < count; k++) {
+        common &= PyArray_FLAGS(arrays[k]);
+        r->in[k] = PyArray_BYTES(arrays[k]);
+        r->in_stride[k] = 0;
+    }
+    if (common) {
+        r->rows = 1;
+        r->columns = (size_t)PyArray_SIZE(out);
+    }
+    else if (PyArray_NDIM(out) == 2 && shape[0] > 0 && has_rows(out, &r->out_stride)) {
+        for (int k = 0; k < count; k++)
+            if (!has_rows(arrays[k], &r->in_stride[k]))
+                return false;
+        r->rows = (size_t)shape[0];
+        r->columns = (size_t)shape[1];
+    }
+    else
+        return false;
+    for (int k = 0; k < count; k++)
+        if (!same_or_disjoint(r->in[k], r->in_stride[k], r, size))
+            return false;
+    return true;
+}
+
+/* A parameter given as a Python number, as NumPy would convert it. */
+union parameter {
+    float f32;
+    double f64;
+};
+
+static bool read_parameter(PyObject *object, int type, union parameter *value)
+{
+    double number;
+    if (PyFloat_CheckExact(object))
+        number = PyFloat_AsDouble(object);
+    else if (PyLong_CheckExact(object)) {
+        int overflow;
+        const long whole = PyLong_AsLongAndOverflow(object, &overflow);
+        /* Beyond, a float may not hold it, and it matters how that is rounded. */
+        if (overflow || whole > 1 << 24 || whole < -(1 << 24))
+            return false;
+        number = (double)whole;
+    }
+    else
+        return false;
+    if (type == NPY_DOUBLE) {
+        value->f64 = number;
+        return true;
+    }
+    /* Under other settings the conversion below is another; and NumPy warns of too large a one. */
+    if (!relu_ext_float_env_is_default())
+        return false;
+    value->f32 = (float)number;
+    return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
+}
+
+/* In place of what is no array: NumPy would make one, perhaps a copy, before it refuses. */
+static bool overwrites_no_array(PyObject *in, PyObject *out)
+{
+    return in == out && !PyArray_Check(out) && out != Py_None
+           && !PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__");
+}
+
+static const struct fast_call *find_fast_call(PyObject *callable)
+{
+    const struct fast_call *f = fast_calls;
+    while (f->ufunc != callable)
+        f++;
+    return f;
+}
+
+/*
+ * NumPy's own entry. What it converts on the way, parameters that are Python numbers and
+ * operands of mixed dtypes, is arithmetic, too: under the default settings it gives the
+ * same bits.
+ */
+static PyObject *call_numpy(PyObject *callable, PyObject *const *args, size_t nargsf,
+                            PyObject *kwnames)
+{
+    struct relu_ext_settings before;
+    relu_ext_settings_default(&before);
+    PyObject *result = find_fast_call(callable)->original(callable, args, nargsf, kwnames);
+    relu_ext_settings_restore(&before);
+    return result;
+}
+
+/* What CPython calls when the ufunc is called. */
+static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    const struct fast_call *f = find_fast_call(callable);
+
+    const size_t nargs = nargsf & ~ARGUMENTS_OFFSET, nin = (size_t)f->nin;
+    const bool out_positional = nargs == nin + 1 && kwnames == NULL;
+    const bool out_named = nargs == nin && kwnames != NULL && PyTuple_Size(kwnames) == 1
+                           && PyTuple_GetItem(kwnames, 0) == out_keyword;
+    if (!(out_positional || out_named || (nargs == nin && kwnames == NULL)))
+        goto numpy;
+
+    PyArrayObject *arrays[RELU_EXT_MAX_NIN], *a = plain_array(args[0]);
+    int count = 0; /* of arrays among the inputs */
+    struct relu_ext_rows rows;
+    rows.fresh_out = rows.uniform = false;
+    union parameter value;
+    if (a == NULL)
+        goto numpy;
+    const int type = type_index(PyArray_TYPE(a));
+    const struct relu_ext_kernel *kernel = type >= 0 ? f->kernels[type] : NULL;
+    /* Without dimensions and without `out` the result is a scalar. */
+    if (kernel == NULL || PyArray_NDIM(a) == 0)
+        goto numpy;
+    for (; count < f->nin; count++) {
+        arrays[count] = plain_array(args[count]);
+        if (arrays[count] == NULL || !same_type_and_shape(a, arrays[count]))
+            break;
+    }
+    if (count < f->nin) {
+        rows.uniform = count == f->nin - 1 && read_parameter(args[count], PyArray_TYPE(a), &value);
+        if (!rows.uniform)
+            goto numpy;
+    }
+
+    PyArrayObject *out;
+    if (out_positional || out_named) {
+        out = plain_array(args[nin]);
+        if (out == NULL || !same_type_and_shape(a, out) || !PyArray_ISWRITEABLE(out)
+            || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(arrays, count, out, &rows))
+            goto numpy;
+        Py_INCREF(out);
+    }
+    else {
+        /* NumPy would keep the order of the inputs; where that takes thought, it does. */
+        int both = PyArray_FLAGS(a);
+        ptrdiff_t stride;
+        bool matrices = true;
+        for (int k = 0; k < count; k++) {
+            both &= PyArray_FLAGS(arrays[k]);
+            matrices &= PyArray_NDIM(a) == 2 && has_rows(arrays[k], &stride);
+        }
+        const bool fortran =
+            (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) == NPY_ARRAY_F_CONTIGUOUS;
+        if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran && !matrices)
+            goto numpy;
+        out = relu_ext_new_output(a, fortran, &rows.fresh_out);
+        if (out == NULL)
+            return NULL;
+        if (!find_rows(arrays, count, out, &rows)) {
+            Py_DECREF(out);
+            goto numpy;
+        }
+    }
+    if (rows.uniform) {
+        rows.in[count] = (const char *)&value;
+        rows.in_stride[count] = 0;
+    }
+    if (rows.rows * rows.columns * kernel->size <= RELU_EXT_KEEP_GIL_BYTES)
+        relu_ext_run_rows(kernel->id, &rows);
+    else {
+        PyThreadState *thread = PyEval_SaveThread();
+        relu_ext_run_rows(kernel->id, &rows);
+        PyEval_RestoreThread(thread);
+    }
+    return (PyObject *)out;
+
+numpy:
+    if (out_positional && overwrites_no_array(args[0], args[nin])) {
+        PyErr_SetString(PyExc_TypeError, "return arrays must be of ArrayType");
+        return NULL;
+    }
+    return call_numpy(callable, args, nargsf, kwnames);
+}
+
+/* Stands in for a ufunc's entry for one call, to see that it is one. */
+static bool probe_was_called;
+
+static PyObject *probe(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    (void)callable, (void)args, (void)nargsf, (void)kwnames;
+    probe_was_called = true;
+    return PyLong_FromLong(0);
+}
+
+/*
+ * Whether ufunc->vectorcall is where CPython finds the function that it calls:
+ * inside the object, one and the same in two ufuncs, and called when the ufunc is.
+ */
+static int entry_is_as_declared(PyUFuncObject *ufunc)
+{
+    PyObject *basicsize = PyObject_GetAttrString((PyObject *)Py_TYPE(ufunc), "__basicsize__");
+    if (basicsize == NULL)
+        return -1;
+    size_t object_size = PyLong_AsSize_t(basicsize);
+    Py_DECREF(basicsize);
+    if (object_size < offsetof(PyUFuncObject, vectorcall) + sizeof ufunc->vectorcall)
+        return 0;
+
+    PyObject *numpy = PyImport_ImportModule("numpy");
+    PyObject *maximum = numpy ? PyObject_GetAttrString(numpy, "maximum") : NULL;
+    Py_XDECREF(numpy);
+    if (maximum == NULL)
+        return -1;
+    vectorcall original, other, entry = probe;
+    memcpy(&original, &ufunc->vectorcall, sizeof original);
+    memcpy(&other, &((PyUFuncObject *)maximum)->vectorcall, sizeof other);
+    bool shared = original != NULL && original == other && Py_TYPE(maximum) == Py_TYPE(ufunc);
+    Py_DECREF(maximum);
+    if (!shared)
+        return 0;
+
+    memcpy(&ufunc->vectorcall, &entry, sizeof entry);
+    probe_was_called = false;
+    PyObject *result = PyObject_CallObject((PyObject *)ufunc, NULL);
+    memcpy(&ufunc->vectorcall, &original, sizeof original);
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return probe_was_called;
+}
+
+void relu_ext_fast_call_type(PyObject *ufunc, int type_num, const struct relu_ext_kernel *kernel)
+{
+    for (int i = 0; i < fast_call_count; i++)
+        if (fast_calls[i].ufunc == ufunc && type_index(type_num) >= 0)
+            fast_calls[i].kernels[type_index(type_num)] = kernel;
+}
+
+int relu_ext_fast_calls(void)
+{
+    return shortcut ? fast_call_count : 0;
+}
+
+int relu_ext_add_fast_call(PyObject *object, bool fast)
+{
+    PyUFuncObject *ufunc = (PyUFuncObject *)object;
+    int usable = entry_is_as_declared(ufunc);
+    if (usable <= 0)
+        return usable;
+    if (fast_call_count == sizeof fast_calls / sizeof *fast_calls) {
+        PyErr_SetString(PyExc_SystemError, "fast_call.c has no room for another ufunc");
+        return -1;
+    }
+    if (out_keyword == NULL && (out_keyword = PyUnicode_InternFromString("out")) == NULL)
+        return -1;
+
+    struct fast_call *f = &fast_calls[fast_call_count++];
+    f->ufunc = object;
+    f->nin = ufunc->nin;
+    for (int i = 0; i < ufunc->ntypes; i++)
+        f->kernels[(int)ufunc->types[i * ufunc->nargs]] = ufunc->data[i];
+    vectorcall entry = fast ? call_shortcut : call_numpy;
+    shortcut = fast;
+    memcpy(&f->original, &ufunc->vectorcall, sizeof f->original);
+    memcpy(&ufunc->vectorcall, &entry, sizeof entry);
+    /* The table refers to it for ever. */
+    Py_INCREF(object);
+    return 0;
+}

@@ -1,0 +1,76 @@
+/* Everything that the Python package takes from C, made at its import. */
+#define RELU_EXT_IMPORTS_NUMPY
+#include "numpy.h"
+
+#include <stdbool.h>
+
+#include "functions.h"
+#include "module.h"
+#include "output_cache.h"
+#include "relu_ext.h"
+#include "relu_ext/internal.h"
+#include "relu_ext_capi.h"
+#include "threads.h"
+#include "ufuncs.h"
+
+/* What other extensions borrow; the order is the header's. */
+static int add_capi(PyObject *dict)
+{
+    static const relu_ext_capi capi = {
+        .version = RELU_EXT_CAPI_VERSION,
+        .isa = relu_ext_isa,
+#define CAPI_ENTRY(dtype, type, lane, threshold, op, ...) .op##_##dtype = op##_##dtype,
+        RELU_EXT_KERNELS(CAPI_ENTRY, )
+#define CAPI_BITS(dtype, ...)                                                          \
+        .relu_bits_##dtype = relu_bits_##dtype,                                        \
+        .relu_grad_bits_##dtype = relu_grad_bits_##dtype,
+        RELU_EXT_FLOATS(CAPI_BITS, )
+        .scale_shift_relu = relu_ext_scale_shift_relu,
+    };
+    PyObject *capsule = PyCapsule_New((void *)&capi, "relu_ext._C_API", NULL);
+    if (capsule == NULL)
+        return -1;
+    int status = PyDict_SetItemString(dict, "_C_API", capsule);
+    Py_DECREF(capsule);
+    return status;
+}
+
+/* Made once, however often the package is imported. */
+static PyObject *make_all(bool fast, PyObject *docs)
+{
+    PyObject *dict = PyDict_New();
+    if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
+        || relu_ext_output_cache_init() < 0 || relu_ext_add_ufuncs(dict, docs, fast) < 0
+        || relu_ext_add_functions(dict) < 0 || add_capi(dict) < 0) {
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    relu_ext_parallel_init();
+    return dict;
+}
+
+static PyObject *made;
+
+void *relu_ext_register(int fast, void *docs)
+{
+    static int64_t made_in;
+    const int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (made == NULL) {
+        made = make_all(fast, docs);
+        made_in = here;
+    }
+    else if (here != made_in) {
+        /* Neither CPython nor NumPy lets interpreters share objects. */
+        PyErr_SetString(PyExc_ImportError,
+                        "another interpreter of this process has imported it, and like NumPy it "
+                        "works in one only; use processes instead");
+        return NULL;
+    }
+    Py_XINCREF(made);
+    return made;
+}
+
+int relu_ext_add_type(int type_num, const char *dtype)
+{
+    return relu_ext_add_type_to_ufuncs(made, type_num, dtype);
+}

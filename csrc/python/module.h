@@ -1,0 +1,23 @@
+/* What the Python package calls once it is imported. */
+#ifndef RELU_EXT_MODULE_H
+#define RELU_EXT_MODULE_H
+
+/*
+ * Both are called with the GIL held, and not as cffi calls, which lets go of it: to
+ * take it back would be to take it for another interpreter, where there are several.
+ *
+ * A new reference to a dictionary with the ufuncs, with or without the shortcut of
+ * fast_call.h, the builtins of functions.h and the capsule of relu_ext_capi.h; the same at
+ * every call. `docs` is a dictionary of the ufuncs' docstrings. NULL with an exception where
+ * NumPy refuses, or another interpreter has them.
+ */
+void *relu_ext_register(int fast, void *docs);
+
+/*
+ * Gives every ufunc that has a kernel for the dtype ("bf16", ...) a loop for the
+ * NumPy type of that number, which another package has added. Returns 0, or -1 if
+ * NumPy refuses.
+ */
+int relu_ext_add_type(int type_num, const char *dtype);
+
+#endif

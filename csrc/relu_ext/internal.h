@@ -1,0 +1,86 @@
+/*
+ * What relu_ext.c offers besides relu_ext.h, to whoever is built together with it: any
+ * kernel by number, with one signature for all of them, so that whoever walks arrays or
+ * splits ranges does it once for every operation and dtype. See RELU_EXT_INTERNAL.
+ */
+#ifndef RELU_EXT_INTERNAL_H
+#define RELU_EXT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "compiler.h"
+#include "tables.h"
+
+/* relu_ext_id_relu_f32, and so on: one for each row of RELU_EXT_KERNELS. */
+#define RELU_EXT_ID(dtype, type, lane, threshold, op, ...) relu_ext_id_##op##_##dtype,
+enum relu_ext_id { RELU_EXT_KERNELS(RELU_EXT_ID, ) RELU_EXT_ID_COUNT };
+#undef RELU_EXT_ID
+
+/* X(lane): the lanes, of kernels_tmpl.h and longdouble.h. */
+#define RELU_EXT_LANES(X, ...)                                                         \
+    X(b8, __VA_ARGS__) X(b16, __VA_ARGS__) X(b32, __VA_ARGS__) X(b64, __VA_ARGS__)     \
+    X(ld, __VA_ARGS__)
+#define RELU_EXT_LANE(lane, ...) relu_ext_lane_##lane,
+enum relu_ext_lane { RELU_EXT_LANES(RELU_EXT_LANE, ) RELU_EXT_LANE_COUNT };
+#undef RELU_EXT_LANE
+
+/* Whether the kernels of a lane calculate, and want the settings of float_env.h. */
+enum {
+    relu_ext_calculates_b8, relu_ext_calculates_b16 = 0, relu_ext_calculates_b32 = 0,
+    relu_ext_calculates_b64 = 0, relu_ext_calculates_ld = 0,
+    relu_ext_calculates_nf16 = 1, relu_ext_calculates_nbf16 = 1, relu_ext_calculates_nf32 = 1,
+    relu_ext_calculates_nf64 = 1
+};
+
+/* What there is to know of each kernel, by number; size is an element's, in bytes. */
+#define RELU_EXT_FACTS(dtype, type, lane, threshold, op, body, signature, ...)         \
+    {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, sizeof(type)},
+static const struct relu_ext_kernel {
+    enum relu_ext_id id;
+    int nin;
+    int calculates;
+    size_t size;
+} relu_ext_kernels[] = {RELU_EXT_KERNELS(RELU_EXT_FACTS, )};
+#undef RELU_EXT_FACTS
+
+/*
+ * Runs one kernel over n contiguous elements, which may be a part of an operation
+ * over `total`: how long the whole is decides whether it streams. The last of
+ * several inputs may be one element for all: `uniform`.
+ */
+RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
+                                    char *out, size_t n, size_t total);
+
+/*
+ * relu, and the bits of what it lets through; and the gradient from these bits. `id` is
+ * relu's for a float's dtype. Bits of a part begin with those of its first element.
+ */
+RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y,
+                                         uint8_t *bits, size_t n, size_t total);
+RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *dy,
+                                              const uint8_t *bits, void *dx, size_t n,
+                                              size_t total);
+
+/* A call of relu_ext_scale_shift_relu: see relu_ext.h. */
+struct relu_ext_scale_shift {
+    const char *x_dtype, *y_dtype;
+    const void *x;
+    void *y;
+    const ptrdiff_t *x_strides, *y_strides;
+    const size_t *shape;
+    size_t ndim, axis;
+    const double *scale, *shift;
+};
+
+/* Whether there is a kernel from the one dtype to the other. */
+RELU_EXT_INTERNAL bool relu_ext_can_scale_shift(const char *x_dtype, const char *y_dtype);
+
+/* It may be a part of an operation over `total` elements, as above. */
+RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift *call,
+                                               size_t total);
+
+/* Which row of RELU_EXT_ISAS is in use, for tables of others' own kernels. */
+RELU_EXT_INTERNAL size_t relu_ext_isa_index(void);
+
+#endif

@@ -1,0 +1,293 @@
+/*
+ * The kernels that look at bits only, for one lane: include with RELU_EXT_BITS (8, 16,
+ * 32, 64) defined. RELU_EXT_(relu) is then relu_b32, and so on.
+ *
+ * What an operation does to one element is a function of lanes, without a
+ * branch. How elements are walked is written apart from it. Everything is
+ * inlined into wrappers that relu_ext.c compiles once for each instruction set;
+ * the compiler makes the vectors.
+ */
+/* Callers' pointers: any alignment, any type underneath. */
+typedef RELU_EXT_INT RELU_EXT_(any) RELU_EXT_ANY_POINTER;
+
+/* Elements in a cache line, and in a tile. */
+enum { RELU_EXT_(LINE) = 64 / sizeof(RELU_EXT_INT), RELU_EXT_(TILE) = 256 / sizeof(RELU_EXT_INT) };
+
+/* c is an operation's last input; b is its second where there are three, a its first. */
+typedef RELU_EXT_INT RELU_EXT_(element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold);
+
+/*
+ * A mask and not `x > threshold ? x : 0`: the same vectors, but where an instruction set
+ * cannot compare 64-bit lanes, GCC would make a branch of the latter, five times
+ * slower on mixed signs.
+ */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+{
+    (void)b, (void)c;
+    RELU_EXT_INT mask = x > threshold ? -1 : 0;
+    return x & mask;
+}
+
+/*
+ * All ones where x passes ReLU, else 0. threshold < x < 0: the NaNs with a sign. x > 0: the
+ * positive numbers and the other NaNs.
+ */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(passes)(RELU_EXT_INT x, RELU_EXT_INT threshold)
+{
+    return ((x > threshold) & (x != 0)) ? -1 : 0;
+}
+
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT b, RELU_EXT_INT x, RELU_EXT_INT threshold)
+{
+    (void)b;
+    return dy & RELU_EXT_(passes)(x, threshold);
+}
+
+/* The bits of +inf, above which only positive NaNs lie; integers have none. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(infinity)(RELU_EXT_INT threshold)
+{
+    const RELU_EXT_INT most = RELU_EXT_INT_MAX;
+    return threshold < 0 ? (RELU_EXT_INT)(threshold & most) : most;
+}
+
+/* A ceiling below zero is below everything; both it and what it is compared with may be NaN. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
+                                                    RELU_EXT_INT threshold)
+{
+    (void)b;
+    const RELU_EXT_INT infinity = RELU_EXT_(infinity)(threshold), y = x & (x > threshold ? -1 : 0);
+    RELU_EXT_INT keep = ((y > infinity) | (y < 0)) ? -1 : 0;
+    RELU_EXT_INT clip = ((y > ceiling) | (ceiling > infinity)) ? -1 : 0;
+    clip &= ~keep;
+    return (ceiling & clip) | (y & ~clip);
+}
+
+/*
+ * The same for a ceiling from +0.0 to +inf. Less infinity and one, the NaNs are the lowest
+ * unsigned numbers and the others follow in order: the lesser is the answer.
+ */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clip_at_number_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
+                                                      RELU_EXT_INT threshold)
+{
+    (void)b;
+    const RELU_EXT_UINT zero = (RELU_EXT_UINT)((RELU_EXT_UINT)RELU_EXT_(infinity)(threshold) + 1);
+    const RELU_EXT_INT y = x & (x > threshold ? -1 : 0);
+    const RELU_EXT_UINT least = (RELU_EXT_UINT)((RELU_EXT_UINT)y - zero);
+    const RELU_EXT_UINT most = (RELU_EXT_UINT)((RELU_EXT_UINT)ceiling - zero);
+    return (RELU_EXT_INT)(RELU_EXT_UINT)((least < most ? least : most) + zero);
+}
+
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT x,
+                                                         RELU_EXT_INT ceiling, RELU_EXT_INT threshold)
+{
+    const RELU_EXT_INT infinity = RELU_EXT_(infinity)(threshold);
+    RELU_EXT_INT between = ((x > 0) & (x < ceiling) & (ceiling <= infinity)) ? -1 : 0;
+    RELU_EXT_INT nan = (((x > threshold) & (x < 0)) | (x > infinity)) ? -1 : 0;
+    return dy & (between | nan);
+}
+
+/* The lesser of two unsigned numbers: as signed ones, they are in order once their top bits flip. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(minimum_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
+                                               RELU_EXT_INT threshold)
+{
+    (void)b, (void)threshold;
+    const RELU_EXT_INT top = -RELU_EXT_INT_MAX - 1;
+    RELU_EXT_INT clip = (x ^ top) > (ceiling ^ top) ? -1 : 0;
+    return (ceiling & clip) | (x & ~clip);
+}
+
+/* Integers wrap around, as NumPy's do; unsigned ones have no more to it. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+{
+    (void)b, (void)threshold;
+    return (RELU_EXT_INT)((RELU_EXT_UINT)a + (RELU_EXT_UINT)c);
+}
+
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_relu_element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+{
+    return RELU_EXT_(relu_element)(RELU_EXT_(add_element)(a, b, c, threshold), b, c, threshold);
+}
+
+/* `count` is a constant wherever this is called: one vector, or a few, without a loop. */
+RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+                                 const RELU_EXT_(any) *c, RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
+{
+    RELU_EXT_ONE_BLOCK
+    for (size_t i = 0; i < count; i++)
+        out[i] = f(a[i], b[i], c[i], threshold);
+}
+
+/* All of n elements, count <= n <= 2 * count, as two blocks that may overlap. */
+RELU_EXT_INLINE void RELU_EXT_(ends)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+                                const RELU_EXT_(any) *c, RELU_EXT_(any) *out, size_t n, size_t count,
+                                RELU_EXT_INT threshold)
+{
+    RELU_EXT_INT head[64 / sizeof(RELU_EXT_INT)], tail[64 / sizeof(RELU_EXT_INT)];
+    const size_t last = n - count;
+    RELU_EXT_(block)(f, a, b, c, head, count, threshold);
+    RELU_EXT_(block)(f, a + last, b + last, c + last, tail, count, threshold);
+    memcpy(out, head, count * sizeof(RELU_EXT_INT));
+    memcpy(out + last, tail, count * sizeof(RELU_EXT_INT));
+}
+
+/*
+ * out[i] = f(a[i], b[i], c[i]) for n elements; out may be a, b or c.
+ *
+ * A scalar loop at either end would cost more than a short array is worth, and
+ * stores that straddle cache lines cost a third of the speed in cache. So the
+ * first and the last 64 bytes are worked out before anything is stored, and the
+ * loop between them begins at a 64-byte boundary of the output. Where they
+ * overlap the same result is stored twice; nothing is read after it was
+ * overwritten, so this holds in place as well.
+ */
+RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+                                const RELU_EXT_(any) *c, RELU_EXT_(any) *out, size_t n, RELU_EXT_INT threshold)
+{
+    if (n >= RELU_EXT_(LINE)) {
+        RELU_EXT_INT head[RELU_EXT_(LINE)], tail[RELU_EXT_(LINE)];
+        const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - RELU_EXT_(LINE);
+        const size_t between = (n - first) / RELU_EXT_(LINE) * RELU_EXT_(LINE);
+        const RELU_EXT_(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
+        RELU_EXT_(any) *out_first = out + first;
+
+        RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(LINE), threshold);
+        RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(LINE), threshold);
+        if (between <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
+            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], c_first[i], threshold);
+        else
+            RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
+            for (size_t i = 0; i < between; i++)
+                out_first[i] = f(a_first[i], b_first[i], c_first[i], threshold);
+        memcpy(out, head, sizeof head);
+        memcpy(out + last, tail, sizeof tail);
+    }
+    else if (RELU_EXT_(LINE) > 32 && n >= 32)
+        RELU_EXT_(ends)(f, a, b, c, out, n, 32, threshold);
+    else if (RELU_EXT_(LINE) > 16 && n >= 16)
+        RELU_EXT_(ends)(f, a, b, c, out, n, 16, threshold);
+    else if (RELU_EXT_(LINE) > 8 && n >= 8)
+        RELU_EXT_(ends)(f, a, b, c, out, n, 8, threshold);
+    else if (RELU_EXT_(LINE) > 4 && n >= 4)
+        RELU_EXT_(ends)(f, a, b, c, out, n, 4, threshold);
+    else if (n > 0) {
+        /* One, two or three elements: the first, the middle and the last. */
+        const size_t half = n / 2, last = n - 1;
+        RELU_EXT_INT at_first = f(a[0], b[0], c[0], threshold);
+        RELU_EXT_INT at_half = f(a[half], b[half], c[half], threshold);
+        RELU_EXT_INT at_last = f(a[last], b[last], c[last], threshold);
+        out[0] = at_first;
+        out[half] = at_half;
+        out[last] = at_last;
+    }
+}
+
+/* An operation on TILE elements, at any address; out may be a, b or c. */
+typedef void RELU_EXT_(tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
+                        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16);
+
+/*
+ * The same as `walk` in one loop: the operation is compiled once, and not nine times.
+ * With `uniform`, c is one element for all. What does not fill a tile, before the output's
+ * first 64-byte boundary and at the end, is copied to one that is full.
+ */
+RELU_EXT_INLINE void RELU_EXT_(tiles)(RELU_EXT_(tile) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+                                 const RELU_EXT_(any) *c, bool uniform, RELU_EXT_(any) *out, size_t n,
+                                 RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+{
+    RELU_EXT_INT part_a[RELU_EXT_(TILE)], part_b[RELU_EXT_(TILE)], part_c[RELU_EXT_(TILE)], result[RELU_EXT_(TILE)];
+    size_t now = n < 4 * RELU_EXT_(TILE) ? RELU_EXT_(TILE) : (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
+
+    if (uniform)
+        for (size_t i = 0; i < RELU_EXT_(TILE); i++)
+            part_c[i] = *c;
+    for (size_t i = 0; i < n; i += now, now = RELU_EXT_(TILE)) {
+        const RELU_EXT_(any) *a_tile = a + i, *b_tile = b + i, *c_tile = uniform ? part_c : c + i;
+        RELU_EXT_(any) *out_tile = out + i;
+        const bool part = now < RELU_EXT_(TILE) || n - i < RELU_EXT_(TILE);
+        if (part) {
+            now = now < n - i ? now : n - i;
+            memset(part_a, 0, sizeof part_a);
+            memset(part_b, 0, sizeof part_b);
+            if (!uniform)
+                memset(part_c, 0, sizeof part_c);
+            a_tile = memcpy(part_a, a_tile, now * sizeof(RELU_EXT_INT));
+            b_tile = memcpy(part_b, b_tile, now * sizeof(RELU_EXT_INT));
+            if (!uniform)
+                c_tile = memcpy(part_c, c_tile, now * sizeof(RELU_EXT_INT));
+            out_tile = result;
+        }
+        f(a_tile, b_tile, c_tile, out_tile, threshold, f16);
+        if (part)
+            memcpy(out + i, result, now * sizeof(RELU_EXT_INT));
+    }
+}
+
+/* <name>_tile, of <name>_element. */
+#define RELU_EXT_TILE_OF(name)                                                                  \
+    RELU_EXT_INLINE void RELU_EXT_(name##_tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,     \
+                                           const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold, \
+                                           const struct relu_ext_f16_conversions *f16)          \
+    {                                                                                  \
+        (void)f16;                                                                     \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                        \
+            out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);                        \
+    }
+
+/*
+ * The bodies that tables.h names. Those of ReLU itself are made for short arrays, too.
+ */
+#define RELU_EXT_BODY_HEAD(name)                                                                \
+    RELU_EXT_TILE_OF(name)                                                                      \
+    RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,       \
+                                    bool uniform, void *out, size_t n, RELU_EXT_INT threshold,     \
+                                    const struct relu_ext_f16_conversions *f16)
+#define RELU_EXT_BODY(name)                                                                     \
+    RELU_EXT_BODY_HEAD(name)                                                                    \
+    {                                                                                  \
+        RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, uniform, out, n, threshold, f16);              \
+    }
+#define RELU_EXT_SHORT_BODY(name)                                                               \
+    RELU_EXT_BODY_HEAD(name)                                                                    \
+    {                                                                                  \
+        if (uniform)                                                                   \
+            RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, true, out, n, threshold, f16);             \
+        else                                                                           \
+            RELU_EXT_(walk)(RELU_EXT_(name##_element), a, b, c, out, n, threshold);                      \
+    }
+RELU_EXT_SHORT_BODY(relu)
+RELU_EXT_SHORT_BODY(relu_grad)
+RELU_EXT_BODY(clipped_relu_grad)
+RELU_EXT_BODY(minimum)
+RELU_EXT_BODY(add)
+RELU_EXT_BODY(add_relu)
+
+/* One ceiling for all is nearly always a number that is not below zero, which is less to ask. */
+RELU_EXT_TILE_OF(clip_at_number)
+RELU_EXT_BODY_HEAD(clipped_relu)
+{
+    const RELU_EXT_(any) *ceiling = c;
+    if (uniform && *ceiling >= 0 && *ceiling <= RELU_EXT_(infinity)(threshold))
+        RELU_EXT_(tiles)(RELU_EXT_(clip_at_number_tile), a, b, c, true, out, n, threshold, f16);
+    else
+        RELU_EXT_(tiles)(RELU_EXT_(clipped_relu_tile), a, b, c, uniform, out, n, threshold, f16);
+}
+
+/* ReLU of what has no sign. */
+RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c, bool uniform,
+                                void *y, size_t n, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+{
+    (void)b, (void)c, (void)uniform, (void)threshold, (void)f16;
+    if (n > 0 && x != y)
+        memcpy(y, x, n * sizeof(RELU_EXT_INT));
+}
+
+#undef RELU_EXT_TILE_OF
+#undef RELU_EXT_BODY_HEAD
+#undef RELU_EXT_BODY
+#undef RELU_EXT_SHORT_BODY
+#include "bits_tmpl.h"
+
+#undef RELU_EXT_BITS

@@ -1,0 +1,638 @@
+/*
+ * relu_ext_scale_shift_relu: y = max(x * scale + shift, 0), channel by channel, between
+ * dtypes and layouts. relu_ext.c includes this and compiles it once for each
+ * instruction set.
+ *
+ * The kernels go over contiguous elements that are in the order of y: channel by
+ * channel with one scale and shift each, or interleaved, with as many scales and
+ * shifts as elements. x that is in another order is copied into that order
+ * first, a block in L1 at a time, and so is y afterwards.
+ */
+#ifndef RELU_EXT_SCALE_SHIFT_H
+#define RELU_EXT_SCALE_SHIFT_H
+
+#include <math.h>
+
+#include "axes.h"
+
+typedef uint8_t relu_ext_scale_shift_u8 RELU_EXT_ANY_POINTER;
+typedef int16_t relu_ext_scale_shift_i16 RELU_EXT_ANY_POINTER;
+typedef uint16_t relu_ext_scale_shift_f16 RELU_EXT_ANY_POINTER;
+typedef uint16_t relu_ext_scale_shift_bf16 RELU_EXT_ANY_POINTER;
+typedef float relu_ext_scale_shift_f32 RELU_EXT_ANY_POINTER;
+typedef double relu_ext_scale_shift_f64 RELU_EXT_ANY_POINTER;
+
+/*
+ * a * b + c, rounded once. `hardware` is a constant; without it the same bits are
+ * made of what there is, since a * b + c written out would be rounded twice.
+ */
+RELU_EXT_INLINE float relu_ext_scale_shift_fma_f32(float a, float b, float c, bool hardware)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    if (hardware)
+        return __builtin_fmaf(a, b, c);
+#endif
+    (void)hardware;
+    /*
+     * The product of two floats is exact in double. The sum is not, but to double it
+     * may be rounded to odd: to the neighbour whose last bit is 1, unless it is exact.
+     * With 29 bits more than a float, its rounding to float is that of the exact sum.
+     */
+    double product = (double)a * b, addend = c;
+    double sum = product + addend;
+    double back = sum - product;
+    double error = (product - (sum - back)) + (addend - back); /* exact; NaN if sum is not finite */
+    /* On bits, as not every instruction set compares 64-bit lanes. */
+    uint64_t bits = relu_ext_double_bits(sum), error_bits = relu_ext_double_bits(error);
+    uint64_t magnitude = error_bits << 1;
+    uint64_t inexact = (magnitude | -magnitude) >> 63;
+    uint64_t infinite = ((bits & 0x7FF0000000000000) + 0x0010000000000000) >> 63;
+    uint64_t to_odd = inexact & ~infinite & ~bits, less = (error_bits ^ bits) >> 63;
+    return (float)relu_ext_bits_double(bits + to_odd - 2 * (to_odd & less));
+}
+
+#if defined(__SIZEOF_INT128__)
+/* The bits of |x| as significand * 2^exponent, with bit 52 of the significand set; x != 0. */
+static uint64_t relu_ext_scale_shift_significand(double x, int *exponent)
+{
+    uint64_t bits = relu_ext_double_bits(x) & INT64_MAX;
+    int biased = (int)(bits >> 52), zeros;
+    if (biased > 0) {
+        *exponent = biased - 1075;
+        return (bits & 0xFFFFFFFFFFFFF) | 0x10000000000000;
+    }
+    zeros = __builtin_clzll(bits) - 11;
+    *exponent = -1074 - zeros;
+    return bits << zeros;
+}
+
+__extension__ typedef unsigned __int128 relu_ext_scale_shift_u128;
+
+/* x / 2^n, whose last bit also stands for all that was shifted out. */
+static relu_ext_scale_shift_u128 relu_ext_scale_shift_jam(relu_ext_scale_shift_u128 x, int n)
+{
+    if (n >= 128)
+        return x != 0;
+    return n == 0 ? x : x >> n | ((x << (128 - n)) != 0);
+}
+
+/* In integers; C's own fma would need the mathematical library to be linked. */
+static double relu_ext_scale_shift_soft_fma(double a, double b, double c)
+{
+    /* Rounded only once as they are: what is not finite, and where one of the terms is zero. */
+    const bool finite = a - a == 0 && b - b == 0;
+    if (finite && !(c - c == 0))
+        return c + c;
+    if (!finite || a == 0 || b == 0)
+        return a * b + c;
+    if (c == 0)
+        return a * b;
+
+    int a_exponent, b_exponent, c_exponent;
+    uint64_t a_bits = relu_ext_scale_shift_significand(a, &a_exponent);
+    uint64_t b_bits = relu_ext_scale_shift_significand(b, &b_exponent);
+    uint64_t c_bits = relu_ext_scale_shift_significand(c, &c_exponent);
+    uint64_t sign = (relu_ext_double_bits(a) ^ relu_ext_double_bits(b)) >> 63;
+    uint64_t c_sign = relu_ext_double_bits(c) >> 63;
+    /* Both with their first bit at or next to bit 124, and room for a carry. */
+    relu_ext_scale_shift_u128 product = (relu_ext_scale_shift_u128)a_bits * b_bits << 19;
+    relu_ext_scale_shift_u128 addend = (relu_ext_scale_shift_u128)c_bits << 72, sum;
+    int exponent = a_exponent + b_exponent - 19;
+    c_exponent -= 72;
+    if (exponent >= c_exponent)
+        addend = relu_ext_scale_shift_jam(addend, exponent - c_exponent);
+    else {
+        product = relu_ext_scale_shift_jam(product, c_exponent - exponent);
+        exponent = c_exponent;
+    }
+    if (sign == c_sign)
+        sum = product + addend;
+    else if (product >= addend)
+        sum = product - addend;
+    else {
+        sum = addend - product;
+        sign = c_sign;
+    }
+    if (sum == 0)
+        return 0;
+
+    uint64_t high = (uint64_t)(sum >> 64);
+    int zeros = high ? __builtin_clzll(high) : 64 + __builtin_clzll((uint64_t)sum);
+    sum <<= zeros;
+    exponent += 127 - zeros; /* of the first bit */
+    if (exponent > 1023)
+        return relu_ext_bits_double(sign << 63 | 0x7FF0000000000000);
+    uint64_t before = 0;
+    if (exponent < -1022)
+        sum = relu_ext_scale_shift_jam(sum, -1022 - exponent);
+    else
+        before = (uint64_t)(exponent + 1022) << 52; /* one less: bit 52 below adds it */
+    const relu_ext_scale_shift_u128 half = (relu_ext_scale_shift_u128)1 << 74, rest = sum & (2 * half - 1);
+    uint64_t kept = (uint64_t)(sum >> 75);
+    kept += rest > half || (rest == half && (kept & 1));
+    return relu_ext_bits_double(sign << 63 | (before + kept));
+}
+#else
+#define relu_ext_scale_shift_soft_fma fma
+#endif
+
+RELU_EXT_INLINE double relu_ext_scale_shift_fma_f64(double a, double b, double c, bool hardware)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    if (hardware)
+        return __builtin_fma(a, b, c);
+#endif
+    (void)hardware;
+    return relu_ext_scale_shift_soft_fma(a, b, c);
+}
+
+/*
+ * relu's rule, and for a NaN the one that is the same on every machine. From double by masks,
+ * as the result may be calculated with, to be rounded again: see relu_ext_select.
+ */
+RELU_EXT_INLINE float relu_ext_scale_shift_relu_f32(float x)
+{
+    const int32_t bits = (int32_t)relu_ext_float_bits(x), positive = bits > 0 ? bits : 0;
+    return relu_ext_bits_float(x != x ? 0x7FC00000 : (uint32_t)positive);
+}
+
+RELU_EXT_INLINE double relu_ext_scale_shift_relu_f64(double x)
+{
+    const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
+    const uint64_t nan = 0 - (uint64_t)(x != x);
+    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
+}
+
+/* Elements in the type that is computed in. All of these are exact. */
+#define RELU_EXT_LOAD_f32_u8(x) ((float)(int32_t)(x))
+#define RELU_EXT_LOAD_f32_i16(x) ((float)(int32_t)(x))
+#define RELU_EXT_LOAD_f32_bf16(x) relu_ext_float_from_bf16(x)
+#define RELU_EXT_LOAD_f32_f32(x) (x)
+#define RELU_EXT_LOAD_f64_u8(x) ((double)(int32_t)(x))
+#define RELU_EXT_LOAD_f64_i16(x) ((double)(int32_t)(x))
+#define RELU_EXT_LOAD_f64_bf16(x) ((double)relu_ext_float_from_bf16(x))
+#define RELU_EXT_LOAD_f64_f32(x) ((double)(x))
+#define RELU_EXT_LOAD_f64_f64(x) (x)
+
+/* To float, rounded to odd, to be rounded to fewer bits afterwards; x >= 0, or the NaN. */
+RELU_EXT_INLINE float relu_ext_scale_shift_to_odd(double x)
+{
+    float y = (float)x;
+    uint32_t bits = relu_ext_float_bits(y);
+    uint64_t exact = relu_ext_double_bits(x), rounded = relu_ext_double_bits((double)y);
+    uint64_t even = ~bits & 1;
+    uint64_t up = (rounded - exact) >> 63, down = (exact - rounded) >> 63;
+    return relu_ext_bits_float(bits + (uint32_t)((up - down) & (0 - even)));
+}
+
+#define RELU_EXT_STORE_f32_bf16(y) relu_ext_bf16_from_float(y)
+#define RELU_EXT_STORE_f32_f32(y) (y)
+#define RELU_EXT_STORE_f64_f16(y) relu_ext_f16_from_float(relu_ext_scale_shift_to_odd(y))
+#define RELU_EXT_STORE_f64_bf16(y) relu_ext_bf16_from_float(relu_ext_scale_shift_to_odd(y))
+#define RELU_EXT_STORE_f64_f32(y) ((float)(y))
+#define RELU_EXT_STORE_f64_f64(y) (y)
+
+/*
+ * dtypes of x and y, and of what is computed in: X(x, y, compute). f16 is converted by the
+ * instructions of conversions.h, before and after the kernels of f32.
+ */
+#define RELU_EXT_SCALE_SHIFT_FROM(X, x, ...)                                                    \
+    X(x, bf16, f32, __VA_ARGS__)                                                       \
+    X(x, f32, f32, __VA_ARGS__)                                                        \
+    X(x, f64, f64, __VA_ARGS__)
+#define RELU_EXT_SCALE_SHIFT_IN_ONE(X, ...)                                                     \
+    RELU_EXT_SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                               \
+    RELU_EXT_SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                              \
+    RELU_EXT_SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                             \
+    RELU_EXT_SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                              \
+    X(f64, f16, f64, __VA_ARGS__)                                                      \
+    X(f64, bf16, f64, __VA_ARGS__)                                                     \
+    X(f64, f32, f64, __VA_ARGS__)                                                      \
+    X(f64, f64, f64, __VA_ARGS__)
+#define RELU_EXT_SCALE_SHIFT_TO_F16(X, ...)                                                     \
+    X(u8, f16, f32, __VA_ARGS__)                                                       \
+    X(i16, f16, f32, __VA_ARGS__)                                                      \
+    X(bf16, f16, f32, __VA_ARGS__)                                                     \
+    X(f32, f16, f32, __VA_ARGS__)
+#define RELU_EXT_SCALE_SHIFT_FROM_F16(X, ...)                                                   \
+    RELU_EXT_SCALE_SHIFT_FROM(X, f16, __VA_ARGS__)                                              \
+    X(f16, f16, f32, __VA_ARGS__)
+#define RELU_EXT_SCALE_SHIFT_PAIRS(X, ...)                                                      \
+    RELU_EXT_SCALE_SHIFT_IN_ONE(X, __VA_ARGS__)                                                 \
+    RELU_EXT_SCALE_SHIFT_TO_F16(X, __VA_ARGS__)                                                 \
+    RELU_EXT_SCALE_SHIFT_FROM_F16(X, __VA_ARGS__)
+
+/* n elements; `each`: a scale and a shift for every one of them, else one for all. */
+typedef void relu_ext_scale_shift_kernel(const void *x, const void *scale, const void *shift, void *y,
+                                size_t n, bool each);
+
+#define RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scale, shift)                     \
+    RELU_EXT_STORE_##compute##_##y(relu_ext_scale_shift_relu_##compute(                                  \
+        relu_ext_scale_shift_fma_##compute(RELU_EXT_LOAD_##compute##_##x(from[i]), scale, shift, hardware)))
+#define RELU_EXT_DEFINE_SCALE_SHIFT(x, y, compute, isa, target, hardware)                       \
+    static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const relu_ext_scale_shift_##x *from = in;                                              \
+        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
+        relu_ext_scale_shift_##y *to = out;                                                     \
+        if (each)                                                                      \
+            RELU_EXT_NO_OVERLAP                                                        \
+            for (size_t i = 0; i < n; i++)                                             \
+                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scales[i],        \
+                                            shifts[i]);                                \
+        else {                                                                         \
+            const relu_ext_scale_shift_##compute one_scale = *scales, one_shift = *shifts;      \
+            RELU_EXT_NO_OVERLAP                                                        \
+            for (size_t i = 0; i < n; i++)                                             \
+                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, one_scale,        \
+                                            one_shift);                                \
+        }                                                                              \
+    }
+
+/* Part by part, which stays in L1. */
+enum { RELU_EXT_SCALE_SHIFT_PART = 256 };
+#define RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16(x, y, compute, isa, target, hardware)                \
+    static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const relu_ext_scale_shift_##x *from = in;                                              \
+        const float *scales = scale, *shifts = shift;                                  \
+        relu_ext_scale_shift_f16 *to = out;                                                     \
+        float part[RELU_EXT_SCALE_SHIFT_PART] = {0};                                            \
+        for (size_t i = 0; i < n; i += RELU_EXT_SCALE_SHIFT_PART) {                             \
+            const size_t now = n - i < RELU_EXT_SCALE_SHIFT_PART ? n - i : RELU_EXT_SCALE_SHIFT_PART;    \
+            const size_t parameter = each ? i : 0;                                     \
+            relu_ext_scale_shift_##x##_f32_##isa(from + i, scales + parameter,                  \
+                                        shifts + parameter, part, now, each);          \
+            relu_ext_floats_to_f16(to + i, part, now, &relu_ext_f16_##isa);                              \
+        }                                                                              \
+    }
+#define RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16(x, y, compute, isa, target, hardware)              \
+    static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
+        bool each)                                                                     \
+    {                                                                                  \
+        const relu_ext_scale_shift_f16 *from = in;                                              \
+        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
+        relu_ext_scale_shift_##y *to = out;                                                     \
+        float part[RELU_EXT_SCALE_SHIFT_PART];                                                  \
+        for (size_t i = 0; i < n; i += RELU_EXT_SCALE_SHIFT_PART) {                             \
+            const size_t now = n - i < RELU_EXT_SCALE_SHIFT_PART ? n - i : RELU_EXT_SCALE_SHIFT_PART;    \
+            const size_t parameter = each ? i : 0;                                     \
+            relu_ext_floats_from_f16(part, from + i, now, &relu_ext_f16_##isa);                          \
+            relu_ext_scale_shift_f32_##y##_##isa(part, scales + parameter, shifts + parameter,  \
+                                        to + i, now, each);                            \
+        }                                                                              \
+    }
+
+/*
+ * Copies of channels x n elements between any two layouts; strides in bytes. Interleaved
+ * channels of those numbers that images have are taken apart and put together in vectors:
+ * compilers have patterns for groups of constant length.
+ */
+typedef void relu_ext_scale_shift_copy(char *to, ptrdiff_t to_channel, ptrdiff_t to_next,
+                              const char *from, ptrdiff_t from_channel, ptrdiff_t from_next,
+                              size_t channels, size_t n);
+
+typedef uint32_t relu_ext_scale_shift_b32 RELU_EXT_ANY_POINTER;
+typedef uint64_t relu_ext_scale_shift_b64 RELU_EXT_ANY_POINTER;
+#define relu_ext_scale_shift_b8 relu_ext_scale_shift_u8
+#define relu_ext_scale_shift_b16 relu_ext_scale_shift_f16
+
+#define RELU_EXT_SCALE_SHIFT_SPLIT_2(k) a[i] = in[k * i], b[i] = in[k * i + 1]
+#define RELU_EXT_SCALE_SHIFT_SPLIT_3(k) RELU_EXT_SCALE_SHIFT_SPLIT_2(k), c[i] = in[k * i + 2]
+#define RELU_EXT_SCALE_SHIFT_SPLIT_4(k) RELU_EXT_SCALE_SHIFT_SPLIT_3(k), d[i] = in[k * i + 3]
+#define RELU_EXT_SCALE_SHIFT_JOIN_2(k) out[k * i] = a[i], out[k * i + 1] = b[i]
+#define RELU_EXT_SCALE_SHIFT_JOIN_3(k) RELU_EXT_SCALE_SHIFT_JOIN_2(k), out[k * i + 2] = c[i]
+#define RELU_EXT_SCALE_SHIFT_JOIN_4(k) RELU_EXT_SCALE_SHIFT_JOIN_3(k), out[k * i + 3] = d[i]
+#define RELU_EXT_SCALE_SHIFT_SPLIT(count, k)                                                    \
+    if (channels == count && from_next == k * size) {                                  \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < n; i++)                                                 \
+            RELU_EXT_SCALE_SHIFT_SPLIT_##count(k);                                              \
+        return;                                                                        \
+    }
+#define RELU_EXT_SCALE_SHIFT_JOIN(count)                                                        \
+    if (channels == count && to_next == count * size) {                                \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < n; i++)                                                 \
+            RELU_EXT_SCALE_SHIFT_JOIN_##count(count);                                           \
+        return;                                                                        \
+    }
+#define RELU_EXT_DEFINE_SCALE_SHIFT_COPY(lane, isa, target)                                     \
+    static target void relu_ext_scale_shift_copy_##lane##_##isa(                                \
+        char *to, ptrdiff_t to_channel, ptrdiff_t to_next, const char *from,           \
+        ptrdiff_t from_channel, ptrdiff_t from_next, size_t channels, size_t n)        \
+    {                                                                                  \
+        typedef relu_ext_scale_shift_##lane lane;                                               \
+        const ptrdiff_t size = sizeof(lane);                                           \
+        if (to_next == size && from_channel == size) {                                 \
+            const lane *in = (const lane *)from;                                       \
+            lane *a = (lane *)to, *b = (lane *)(to + to_channel);                      \
+            lane *c = (lane *)(to + 2 * to_channel), *d = (lane *)(to + 3 * to_channel); \
+            RELU_EXT_SCALE_SHIFT_SPLIT(2, 2)                                                    \
+            RELU_EXT_SCALE_SHIFT_SPLIT(3, 3)                                                    \
+            RELU_EXT_SCALE_SHIFT_SPLIT(3, 4)                                                    \
+            RELU_EXT_SCALE_SHIFT_SPLIT(4, 4)                                                    \
+        }                                                                              \
+        if (from_next == size && to_channel == size) {                                 \
+            lane *out = (lane *)to;                                                    \
+            const lane *a = (const lane *)from, *b = (const lane *)(from + from_channel); \
+            const lane *c = (const lane *)(from + 2 * from_channel);                   \
+            const lane *d = (const lane *)(from + 3 * from_channel);                   \
+            RELU_EXT_SCALE_SHIFT_JOIN(2)                                                        \
+            RELU_EXT_SCALE_SHIFT_JOIN(3)                                                        \
+            RELU_EXT_SCALE_SHIFT_JOIN(4)                                                        \
+        }                                                                              \
+        for (size_t channel = 0; channel < channels; channel++) {                      \
+            char *out = to;                                                            \
+            const char *in = from;                                                     \
+            for (size_t i = 0; i < n; i++, out += to_next, in += from_next)            \
+                *(lane *)out = *(const lane *)in;                                      \
+            to += to_channel;                                                          \
+            from += from_channel;                                                      \
+        }                                                                              \
+    }
+
+#define RELU_EXT_DEFINE_SCALE_SHIFTS(isa, target, condition)                                    \
+    RELU_EXT_SCALE_SHIFT_IN_ONE(RELU_EXT_DEFINE_SCALE_SHIFT, isa, target, RELU_EXT_FMA_##isa)         \
+    RELU_EXT_SCALE_SHIFT_TO_F16(RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16, isa, target, )                       \
+    RELU_EXT_SCALE_SHIFT_FROM_F16(RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16, isa, target, )                   \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                           \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                          \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                          \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b64, isa, target)
+RELU_EXT_ISAS(RELU_EXT_DEFINE_SCALE_SHIFTS)
+
+/* One row for each of RELU_EXT_SCALE_SHIFT_PAIRS. */
+static const struct relu_ext_scale_shift_pair {
+    const char *x, *y;
+    size_t x_size, y_size;
+    bool in_f64; /* what is computed in; else float */
+} relu_ext_scale_shift_pairs[] = {
+#define RELU_EXT_SCALE_SHIFT_IN_f32 false
+#define RELU_EXT_SCALE_SHIFT_IN_f64 true
+#define RELU_EXT_SCALE_SHIFT_FACTS(x, y, compute, ...)                                          \
+    {#x, #y, sizeof(relu_ext_scale_shift_##x), sizeof(relu_ext_scale_shift_##y), RELU_EXT_SCALE_SHIFT_IN_##compute},
+    RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_FACTS, )
+};
+enum { RELU_EXT_SCALE_SHIFT_COUNT = sizeof relu_ext_scale_shift_pairs / sizeof *relu_ext_scale_shift_pairs };
+
+/* NULL where there is none. */
+static const struct relu_ext_scale_shift_pair *relu_ext_scale_shift_find(const char *x_dtype,
+                                                                         const char *y_dtype)
+{
+    for (size_t i = 0; i < RELU_EXT_SCALE_SHIFT_COUNT; i++)
+        if (strcmp(relu_ext_scale_shift_pairs[i].x, x_dtype) == 0
+            && strcmp(relu_ext_scale_shift_pairs[i].y, y_dtype) == 0)
+            return &relu_ext_scale_shift_pairs[i];
+    return NULL;
+}
+
+struct relu_ext_scale_shift_isa {
+    relu_ext_scale_shift_kernel *kernels[RELU_EXT_SCALE_SHIFT_COUNT];
+    relu_ext_scale_shift_copy *copies[4]; /* of elements of 1, 2, 4, 8 bytes */
+};
+
+#define RELU_EXT_SCALE_SHIFT_POINTER(x, y, compute, isa) relu_ext_scale_shift_##x##_##y##_##isa,
+#define RELU_EXT_DEFINE_SCALE_SHIFT_ISA(isa, target, condition)                                 \
+    static const struct relu_ext_scale_shift_isa relu_ext_scale_shift_##isa = {                          \
+        {RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_POINTER, isa)},                                 \
+        {relu_ext_scale_shift_copy_b8_##isa, relu_ext_scale_shift_copy_b16_##isa,                        \
+         relu_ext_scale_shift_copy_b32_##isa, relu_ext_scale_shift_copy_b64_##isa}};
+RELU_EXT_ISAS(RELU_EXT_DEFINE_SCALE_SHIFT_ISA)
+
+enum {
+    RELU_EXT_SCALE_SHIFT_DIMS = 64,     /* as many as NumPy has */
+    RELU_EXT_SCALE_SHIFT_CHANNELS = 512, /* at a time */
+    /*
+     * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: its
+     * stores and the parameters' loads would go through their pages side by side, and
+     * processors tell such addresses apart late. Too few of 16 bits to stream.
+     */
+    RELU_EXT_SCALE_SHIFT_BLOCK = 768,
+    RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
+};
+
+/* A call on its way: what does not change from one run of pixels to the next. */
+struct relu_ext_scale_shift_walk {
+    const struct relu_ext_scale_shift_pair *pair;
+    relu_ext_scale_shift_kernel *kernel;
+    relu_ext_scale_shift_copy *copy_x, *copy_y;
+    relu_ext_block_streamer *stream_block; /* NULL where not to stream */
+    /* Of one pixel's channels, and from pixel to pixel, in bytes. */
+    ptrdiff_t x_channel, x_next, y_channel, y_next;
+    bool interleaved; /* the order of the work; else channel by channel */
+    size_t channels, pixels;
+    /* Of what is computed in; relu_ext_repeated if interleaved. */
+    char *scale, *shift;
+    size_t parameter_size;
+};
+
+/* A run of contiguous elements: of x and y, and the parameters of the first. */
+struct relu_ext_scale_shift_run {
+    const struct relu_ext_scale_shift_walk *w;
+    const char *x, *scale, *shift;
+};
+
+static void relu_ext_scale_shift_part(void *context, size_t at, char *y, size_t bytes)
+{
+    const struct relu_ext_scale_shift_run *run = context;
+    const struct relu_ext_scale_shift_walk *w = run->w;
+    const size_t i = at / w->pair->y_size, parameter = w->interleaved ? i * w->parameter_size : 0;
+    w->kernel(run->x + i * w->pair->x_size, run->scale + parameter, run->shift + parameter, y,
+              bytes / w->pair->y_size, w->interleaved);
+}
+
+/*
+ * n contiguous elements, the first of which has the parameters at that index. `whole`: of
+ * arrays as they lie, not of a block on its way to another layout, too short to stream.
+ */
+static void relu_ext_scale_shift_run(const struct relu_ext_scale_shift_walk *w, const char *x, char *y,
+                            size_t parameter, size_t n, bool whole)
+{
+    const size_t size = w->pair->y_size, bytes = n * size;
+    struct relu_ext_scale_shift_run run = {w, x, w->scale + parameter * w->parameter_size,
+                                  w->shift + parameter * w->parameter_size};
+
+    if (whole && relu_ext_can_stream(w->stream_block, y, size, bytes))
+        relu_ext_stream_out(w->stream_block, &(struct relu_ext_stream){relu_ext_scale_shift_part, &run, x, x,
+                                                     w->pair->x_size, y, size, bytes});
+    else
+        relu_ext_scale_shift_part(&run, 0, y, bytes);
+}
+
+/* All channels of a run of pixels. */
+static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *w, const char *x, char *y)
+{
+    const ptrdiff_t x_size = (ptrdiff_t)w->pair->x_size, y_size = (ptrdiff_t)w->pair->y_size;
+    const ptrdiff_t channels = (ptrdiff_t)w->channels;
+    _Alignas(64) char x_block[2 * RELU_EXT_SCALE_SHIFT_BLOCK * sizeof(double)];
+    _Alignas(64) char y_block[2 * RELU_EXT_SCALE_SHIFT_BLOCK * sizeof(double)];
+
+    if (w->interleaved) {
+        const bool x_flat = w->x_channel == x_size && w->x_next == channels * x_size;
+        const bool y_flat = w->y_channel == y_size && w->y_next == channels * y_size;
+        if (x_flat && y_flat) {
+            const size_t total = w->channels * w->pixels;
+            /* The first step takes y to a boundary of 64 bytes, the others stay there. */
+            size_t n = -(uintptr_t)y % 64 / w->pair->y_size;
+            for (size_t i = 0; i < total; i += n, n = RELU_EXT_SCALE_SHIFT_BLOCK) {
+                n = n < total - i ? n : total - i;
+                relu_ext_scale_shift_run(w, x + i * w->pair->x_size, y + i * w->pair->y_size,
+                                i % w->channels, n, true);
+            }
+            return;
+        }
+        if (w->x_channel == x_size && w->y_channel == y_size && channels >= 64) {
+            for (size_t i = 0; i < w->pixels; i++, x += w->x_next, y += w->y_next)
+                relu_ext_scale_shift_run(w, x, y, 0, w->channels, false);
+            return;
+        }
+        size_t step = RELU_EXT_SCALE_SHIFT_BLOCK / w->channels;
+        step = step > 16 ? step / 16 * 16 : step;
+        for (size_t i = 0, n; i < w->pixels; i += n) {
+            n = step < w->pixels - i ? step : w->pixels - i;
+            const char *from = x_flat ? x : x_block;
+            char *to = y_flat ? y : y_block;
+            if (!x_flat)
+                w->copy_x(x_block, x_size, channels * x_size, x, w->x_channel, w->x_next,
+                          w->channels, n);
+            relu_ext_scale_shift_run(w, from, to, 0, n * w->channels, false);
+            if (!y_flat)
+                w->copy_y(y, w->y_channel, w->y_next, y_block, y_size, channels * y_size,
+                          w->channels, n);
+            x += (ptrdiff_t)n * w->x_next;
+            y += (ptrdiff_t)n * w->y_next;
+        }
+        return;
+    }
+
+    const bool x_flat = w->x_next == x_size, y_flat = w->y_next == y_size;
+    for (size_t first = 0, planes; first < w->channels; first += planes) {
+        planes = w->channels - first;
+        if (!(x_flat && y_flat) && planes > RELU_EXT_SCALE_SHIFT_PLANES)
+            planes = RELU_EXT_SCALE_SHIFT_PLANES;
+        const char *x_first = x + (ptrdiff_t)first * w->x_channel;
+        char *y_first = y + (ptrdiff_t)first * w->y_channel;
+        size_t step = x_flat && y_flat ? w->pixels : 2 * RELU_EXT_SCALE_SHIFT_BLOCK / planes / 16 * 16;
+        for (size_t i = 0, n; i < w->pixels; i += n) {
+            n = step < w->pixels - i ? step : w->pixels - i;
+            const char *from = x_first + (ptrdiff_t)i * w->x_next;
+            char *to = y_first + (ptrdiff_t)i * w->y_next, *y_from = to;
+            ptrdiff_t from_plane = w->x_channel, to_plane = w->y_channel;
+            if (!x_flat) {
+                from_plane = (ptrdiff_t)step * x_size;
+                w->copy_x(x_block, from_plane, x_size, from, w->x_channel, w->x_next, planes, n);
+                from = x_block;
+            }
+            if (!y_flat) {
+                to_plane = (ptrdiff_t)step * y_size;
+                to = y_block;
+            }
+            for (size_t c = 0; c < planes; c++)
+                relu_ext_scale_shift_run(w, from + (ptrdiff_t)c * from_plane, to + (ptrdiff_t)c * to_plane,
+                                first + c, n, x_flat && y_flat);
+            if (!y_flat)
+                w->copy_y(y_from, w->y_channel, w->y_next, y_block, to_plane, y_size, planes, n);
+        }
+    }
+}
+
+/* The parameters of `channels` channels, rounded, and again and again up to n of them. */
+static void relu_ext_scale_shift_parameters(char *to, bool in_f64, const double *from, ptrdiff_t step,
+                                   size_t channels, size_t n)
+{
+    const size_t size = in_f64 ? sizeof(double) : sizeof(float);
+    for (size_t i = 0; i < channels; i++, from += step) {
+        const float rounded = (float)*from;
+        memcpy(to + i * size, in_f64 ? (const void *)from : &rounded, size);
+    }
+    for (size_t i = channels, more; i < n; i += more) {
+        more = i < n - i ? i : n - i;
+        memcpy(to + i * size, to, more * size);
+    }
+}
+
+/* Not to be inlined: arithmetic must not move out from between the changes of settings. */
+static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_scale_shift_isa *isa,
+                                               relu_ext_block_streamer *streamer, size_t pair_index,
+                                               const struct relu_ext_scale_shift *call)
+{
+    const struct relu_ext_scale_shift_pair *pair = &relu_ext_scale_shift_pairs[pair_index];
+    const ptrdiff_t x_size = (ptrdiff_t)pair->x_size, y_size = (ptrdiff_t)pair->y_size;
+    static const unsigned char log2_size[] = {0, 0, 1, 0, 2, 0, 0, 0, 3};
+    _Alignas(64) double scale[RELU_EXT_SCALE_SHIFT_BLOCK + RELU_EXT_SCALE_SHIFT_CHANNELS];
+    _Alignas(64) double shift[RELU_EXT_SCALE_SHIFT_BLOCK + RELU_EXT_SCALE_SHIFT_CHANNELS];
+    /* In the order of y, without the channels'. */
+    struct relu_ext_axis axes[RELU_EXT_SCALE_SHIFT_DIMS];
+    size_t count = 0;
+    ptrdiff_t x_at, y_at;
+    for (size_t k = 0; k < call->ndim; k++)
+        if (k != call->axis)
+            axes[count++] = (struct relu_ext_axis){call->shape[k], call->y_strides[k],
+                                                   call->x_strides[k]};
+    count = relu_ext_sort_axes(axes, count, &y_at, &x_at);
+    const char *x = (const char *)call->x + x_at;
+    char *y = (char *)call->y + y_at;
+    const size_t channels = call->shape[call->axis];
+    const struct relu_ext_axis inner = axes[count - 1];
+    ptrdiff_t x_channel = call->x_strides[call->axis], y_channel = call->y_strides[call->axis];
+
+    const bool y_planar = channels == 1 || (inner.step == y_size && inner.n > 1);
+    const bool y_interleaved = !y_planar && y_channel == y_size
+        && (inner.step == (ptrdiff_t)channels * y_size || inner.n == 1 || channels >= 64);
+    const bool x_interleaved = x_channel == x_size && inner.other == (ptrdiff_t)channels * x_size;
+    struct relu_ext_scale_shift_walk w = {
+        .pair = pair,
+        .kernel = isa->kernels[pair_index],
+        .copy_x = isa->copies[log2_size[pair->x_size]],
+        .copy_y = isa->copies[log2_size[pair->y_size]],
+        .stream_block = streamer,
+        .interleaved = y_interleaved || (!y_planar && x_interleaved),
+        .scale = (char *)scale,
+        .shift = (char *)shift,
+        .parameter_size = pair->in_f64 ? sizeof(double) : sizeof(float),
+        .x_next = inner.other, .y_next = inner.step, .pixels = inner.n,
+    };
+    /* Channel by channel their order is free, and from BGR to RGB x is then still interleaved. */
+    const bool reversed = !w.interleaved && x_channel < 0;
+    if (reversed) {
+        x += (ptrdiff_t)(channels - 1) * x_channel;
+        y += (ptrdiff_t)(channels - 1) * y_channel;
+        x_channel = -x_channel;
+        y_channel = -y_channel;
+    }
+    w.x_channel = x_channel;
+    w.y_channel = y_channel;
+
+    for (size_t first = 0; first < channels; first += w.channels) {
+        const size_t from = reversed ? channels - 1 - first : first;
+        w.channels = channels - first < RELU_EXT_SCALE_SHIFT_CHANNELS ? channels - first
+                                                             : RELU_EXT_SCALE_SHIFT_CHANNELS;
+        size_t needed = w.channels;
+        if (w.interleaved && w.channels < RELU_EXT_SCALE_SHIFT_BLOCK / inner.n)
+            needed *= inner.n;
+        else if (w.interleaved)
+            needed += RELU_EXT_SCALE_SHIFT_BLOCK;
+        relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from, reversed ? -1 : 1,
+                               w.channels, needed);
+        relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from, reversed ? -1 : 1,
+                               w.channels, needed);
+
+        const char *x_first = x + (ptrdiff_t)first * x_channel;
+        char *y_first = y + (ptrdiff_t)first * y_channel;
+        size_t index[RELU_EXT_SCALE_SHIFT_DIMS] = {0};
+        x_at = y_at = 0;
+        do
+            relu_ext_scale_shift_pixels(&w, x_first + x_at, y_first + y_at);
+        while (relu_ext_next_index(axes, count - 1, index, &y_at, &x_at));
+    }
+    if (streamer)
+        relu_ext_stream_end();
+}
+
+#endif
