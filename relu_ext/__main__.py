@@ -35,10 +35,15 @@ def main(argv=None):
     )
     parser.add_argument("--version", action="version", version=f"relu_ext {relu_ext.__version__}")
     parser.set_defaults(run=lambda args: check.run())
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in (apply, plot, info, config):
         command.add(commands)
-    args = parser.parse_args(argv)
+    fill_standard_files()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # With the usage of the command that does not know them.
+        meant = commands.choices[args.command] if args.command else parser
+        meant.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return args.run(args)
     except (ImportError, OSError, MemoryError, TypeError, ValueError) as error:
@@ -51,6 +56,22 @@ def main(argv=None):
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return 128 + number
+
+
+def fill_standard_files():
+    """
+    Occupy those of the first three descriptors that are closed.
+
+    The next files to be opened would have their numbers: what is written to the standard error
+    would be in one of them, and "-" would be one of them. Reading and writing still fail.
+    """
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # print and argparse would take the standard output
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import site
 import struct
 import subprocess
 import sys
+import textwrap
 import time
 import types
 from pathlib import Path
@@ -680,6 +681,87 @@ def test_apply_shows_nothing_elsewhere(tmp_path):
         time.sleep(1.2)
         _, shown = process.communicate(bytes(2**21))
     assert (process.returncode, shown) == (0, b"")
+
+
+def run_after(before, *arguments, **options):
+    """The command after some Python in its process; as bytes."""
+    code = "import os, sys; from relu_ext.__main__ import main\n"
+    code += "from relu_ext._cli import apply\n"
+    code += textwrap.dedent(before) + "\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "apply", *map(str, arguments)]
+    return subprocess.run(command, **{"capture_output": True, "timeout": 60} | options)
+
+
+def run_shell(line, folder, **options):
+    """A line for bash in which $apply is the command."""
+    bash = shutil.which("bash")
+    if bash is None or os.name == "nt":
+        pytest.skip("no bash here")
+    environment = os.environ | {"apply": f"{sys.executable} -m relu_ext apply"}
+    return subprocess.run(
+        [bash, "-c", line], cwd=folder, env=environment, capture_output=True, timeout=60, **options
+    )
+
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has other descriptors and modes")
+
+
+@pytest.mark.parametrize(
+    "line, code",
+    [
+        ("$apply missing.npy - 2>&-", 2),
+        ("$apply --no-such-option 2>&-", 2),
+        ("$apply - - 0<&- 2>&-", 2),
+        ("$apply - out.npy 0<&-", 2),
+        ("$apply --gradient - in.npy out.npy 0<&-", 2),
+        ("$apply --dtype f8 - out.npy 0<&-", 2),
+        ("$apply in.npy - >&-", 2),
+        ("$apply in.npy out.npy 0<&- >&- 2>&-", 0),
+    ],
+)
+def test_apply_with_standard_files_closed(line, code, tmp_path):
+    """No message is in the data, and no other file is taken for them."""
+    np.save(tmp_path / "in.npy", np.array([-1.0, 2.0]))
+    before = (tmp_path / "in.npy").read_bytes()
+    done = run_shell(line, tmp_path)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "in.npy").read_bytes() == before
+    assert (tmp_path / "out.npy").exists() == (code == 0)
+
+
+@posix_only
+def test_apply_has_no_file_where_the_standard_error_was(tmp_path):
+    """What libraries write there is not in the data."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([-1.0, 2.0]))
+    size = path.stat().st_size
+    done = run_after(
+        """
+        transform = apply.transform
+        def warn(*arguments):
+            transform(*arguments)
+            try:
+                os.write(2, b"warning")
+            except OSError:
+                pass
+        apply.transform = warn
+        """,
+        "--in-place", path, preexec_fn=lambda: os.closerange(1, 3),
+    )
+    assert done.returncode == 0
+    assert np.load(path).tolist() == [0.0, 2.0]
+    assert path.stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    "arguments", [["apply", "--inplace", "x.npy"], ["plot", "--rnage", "1", "2"], ["info", "x"]]
+)
+def test_usage_is_that_of_the_command(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: relu-ext {arguments[0]} ")
+    assert f"unrecognized arguments: {arguments[1]}" in done.stderr
 
 
 def test_info():
