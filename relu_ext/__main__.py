@@ -53,6 +53,8 @@ def main(argv=None):
     except KeyboardInterrupt as interrupt:
         # End by the signal itself, so that a shell script around this one ends as well.
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        state = getattr(interrupt, "state", None)
+        print("relu-ext: interrupted" + (f"; {state}" if state else ""), file=sys.stderr)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return 128 + number

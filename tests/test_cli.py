@@ -1,5 +1,6 @@
 """The command relu-ext, and what one sees who has not built the package."""
 
+import ast
 import contextlib
 import io
 import json
@@ -8,20 +9,24 @@ import re
 import shutil
 import signal
 import site
+import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import types
 from pathlib import Path
 
 import numpy as np
+import power_cut
 import pytest
 import reference
 from arrays import assert_same_bits, new
 
 import relu_ext
+from relu_ext.__main__ import main
 from relu_ext._cli import apply, plot
 
 
@@ -706,6 +711,415 @@ def run_shell(line, folder, **options):
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has other descriptors and modes")
 
 
+@posix_only
+@pytest.mark.parametrize("before", [None, b"from before"])
+def test_apply_replaces_only_by_what_is_on_the_disk(before, tmp_path, monkeypatch):
+    """Written, synced, renamed, and the folder synced."""
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    whole = len(source.read_bytes())
+    if before is not None:
+        target.write_bytes(before)
+    events = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(fd):
+        fsync(fd)
+        status = os.fstat(fd)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        events.append((os.fsync, status.st_ino, None if is_folder else status.st_size))
+
+    def recorded_replace(source, target, **options):
+        status = os.stat(source, dir_fd=options["src_dir_fd"])
+        replace(source, target, **options)
+        events.append((os.replace, status.st_ino, status.st_size))
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    assert main(["apply", str(source), str(target)]) == 0
+    inode = target.stat().st_ino
+    assert events == [
+        (recorded_fsync, inode, whole),
+        (recorded_replace, inode, whole),
+        (recorded_fsync, tmp_path.stat().st_ino, None),
+    ]
+
+
+def test_apply_in_place_ends_when_all_is_on_the_disk(tmp_path, monkeypatch):
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([-1.0, 2.0]))
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((os.fstat(fd).st_ino, np.load(path))))
+    assert main(["apply", "--in-place", str(path)]) == 0
+    ((inode, content),) = synced
+    assert inode == path.stat().st_ino
+    assert content.tolist() == [0.0, 2.0]
+
+
+def test_apply_survives_a_power_cut():
+    if problem := power_cut.unavailable():
+        pytest.skip(problem)
+    found = power_cut.cut([0.0])
+    assert set(found.values()) == {"the result"}, found
+
+
+@pytest.mark.parametrize("descr", ["('<f4', (300000,))", "('<f4', (2,))", "[('a', '<f4')]", "'|O'"])
+def test_apply_refuses_elements_that_are_no_numbers(descr, tmp_path):
+    """More than a block, less, and others that an operation would take apart."""
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (2,)}}\n".encode()
+    size = 2 * np.dtype(ast.literal_eval(descr)).itemsize
+    source.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(size))
+    assert_refused(done := run("apply", source, target))
+    assert "it holds" in done.stderr
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["(300000,)f4", "2f4", "f4,f4", "O", "finfo", "V0", "(((("])
+def test_apply_refuses_a_dtype_that_is_no_number(name, tmp_path):
+    pytest.importorskip("ml_dtypes")
+    source = tmp_path / "in.bin"
+    source.write_bytes(b"\xff" * 2_400_000)
+    done = run("apply", "--dtype", name, source, tmp_path / "out.bin")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "argument --dtype" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_apply_ends_well_only_with_what_was_promised(tmp_path):
+    """Whatever it is that has less written."""
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    target.write_bytes(b"from before")
+    done = run_after("apply.transform = lambda *arguments: None", source, target)
+    assert done.returncode == 2
+    assert target.read_bytes() == b"from before"
+    assert sorted(tmp_path.iterdir()) == [source, target]
+
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else"
+)
+ALICE, BOB, SECRET = 12_001, 12_002, 12_003  # whom nobody needs to know
+
+
+@pytest.fixture
+def shared():
+    """A folder where everybody may write; pytest's own is closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+def become(user, *groups):
+    return f"os.setgroups({[*groups]}); os.setgid({user}); os.setuid({user}); os.umask(0)"
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "user, groups, before, after",
+    [
+        (0, [], (ALICE, SECRET, 0o640), (ALICE, SECRET, 0o640)),
+        (0, [], (BOB, BOB, 0o6755), (BOB, BOB, 0o755)),
+        (0, [], (0, 0, 0o1777), (0, 0, 0o777)),
+        (ALICE, [], (ALICE, ALICE, 0o4755), (ALICE, ALICE, 0o755)),
+        (ALICE, [SECRET], (ALICE, SECRET, 0o2660), (ALICE, SECRET, 0o660)),
+        (ALICE, [SECRET], (BOB, SECRET, 0o660), (ALICE, SECRET, 0o660)),
+        # Not of the group that the old file has, so that its members are others.
+        (ALICE, [], (ALICE, SECRET, 0o640), (ALICE, ALICE, 0o600)),
+        (ALICE, [], (ALICE, SECRET, 0o664), (ALICE, ALICE, 0o644)),
+        (ALICE, [], (ALICE, SECRET, 0o604), (ALICE, ALICE, 0o600)),
+        (ALICE, [], (BOB, BOB, 0o646), (ALICE, ALICE, 0o644)),
+    ],
+)
+def test_apply_gives_access_to_nobody_who_had_none(user, groups, before, after, shared):
+    source, target = shared / "in.npy", shared / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    source.chmod(0o644)
+    target.touch()
+    os.chown(target, *before[:2])
+    target.chmod(before[2])
+    done = run_after(become(user, *groups) if user else "", source, target)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = target.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == after
+    assert np.load(target).tolist() == [0.0, 2.0]
+
+
+@posix_only
+def test_apply_keeps_no_set_id_bits(tmp_path):
+    """Of one's own file, where one is not root."""
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    target.touch()
+    target.chmod(0o6755)
+    assert run("apply", source, target).returncode == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+
+
+@needs_root
+@pytest.mark.parametrize("protected", ["file", "folder"])
+def test_apply_refuses_what_is_write_protected(protected, shared):
+    source, target = shared / "in.npy", shared / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    source.chmod(0o644)
+    target.write_bytes(b"from before")
+    os.chown(target, ALICE, ALICE)
+    if protected == "file":
+        target.chmod(0o444)
+    else:
+        shared.chmod(0o755)
+    done = run_after(become(ALICE), source, target)
+    assert done.returncode == 2
+    assert str(target).encode() in done.stderr
+    assert b"must be writable" in done.stderr or protected == "file"
+    assert target.read_bytes() == b"from before"
+    assert sorted(shared.iterdir()) == [source, target]
+
+
+def acl(*entries):
+    """As the system stores it: tags, rights and ids."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 2**32 - 1
+ALICE_READS = acl(
+    (1, 6, NOBODY), (2, 4, ALICE), (4, 0, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY)
+)
+
+
+def set_acl(path, name="system.posix_acl_access"):
+    try:
+        os.setxattr(path, name, ALICE_READS)
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no access-control lists here: {error}")
+
+
+@pytest.fixture
+def source_and_target(tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    target.write_bytes(b"from before")
+    target.chmod(0o640)
+    return source, target
+
+
+def test_apply_keeps_the_access_control_list(source_and_target):
+    source, target = source_and_target
+    set_acl(target)
+    assert run("apply", source, target).returncode == 0
+    assert os.getxattr(target, "system.posix_acl_access") == ALICE_READS
+
+
+@pytest.mark.parametrize("refused", ["getxattr", "setxattr"])
+def test_apply_closes_what_had_a_list_that_cannot_be_kept(refused, source_and_target):
+    source, target = source_and_target
+    set_acl(target)
+    done = run_after(
+        f"""
+        def refuse(*arguments):
+            raise PermissionError(1, "not allowed")
+        os.{refused} = refuse
+        """,
+        source, target,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_apply_takes_no_list_from_the_folder(source_and_target):
+    source, target = source_and_target
+    set_acl(target.parent, "system.posix_acl_default")
+    assert run("apply", source, target).returncode == 0
+    assert "system.posix_acl_access" not in os.listxattr(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_apply_keeps_attributes(source_and_target):
+    source, target = source_and_target
+    try:
+        os.setxattr(target, "user.note", b"mine")
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no attributes here: {error}")
+    assert run("apply", source, target).returncode == 0
+    assert os.getxattr(target, "user.note") == b"mine"
+
+
+@posix_only
+@pytest.mark.parametrize("swapped", ["beside", "target"])
+def test_apply_is_not_led_to_another_file(swapped, shared):
+    """Somebody who may write to the folder puts a link in place of a file."""
+    source, target, key = (shared / name for name in ("in.npy", "out.npy", "key"))
+    np.save(source, np.array([-1.0, 2.0]))
+    key.write_bytes(b"secret")
+    key.chmod(0o600)
+    target.write_bytes(b"from before")
+    target.chmod(0o666)
+    done = run_after(
+        f"""
+        transform = apply.transform
+        def swap(*arguments):
+            transform(*arguments)
+            (name,) = [n for n in os.listdir() if n not in ("in.npy", "key", "out.npy")]
+            name = name if {swapped == "beside"} else "out.npy"
+            os.unlink(name)
+            os.symlink("key", name)
+        apply.transform = swap
+        """,
+        source, target, cwd=shared,
+    )
+    assert done.returncode == 2
+    assert b"somebody else" in done.stderr
+    assert key.read_bytes() == b"secret"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    if swapped == "beside":
+        assert target.read_bytes() == b"from before"
+        assert sorted(shared.iterdir()) == [source, key, target]
+
+
+@posix_only
+def test_apply_leaves_other_names_of_the_file_alone(source_and_target):
+    source, target = source_and_target
+    other = target.with_name("other.npy")
+    os.link(target, other)
+    assert run("apply", source, target).returncode == 0
+    assert other.read_bytes() == b"from before"
+    assert np.load(target).tolist() == [0.0, 2.0]
+
+
+def pieces(content, sizes):
+    for size in sizes:
+        yield content[:size]
+        content = content[size:]
+    yield content
+
+
+@posix_only
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("raw", [True, False])
+def test_apply_reads_pipes_that_give_little_at_a_time(raw, blocking, rng, tmp_path):
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    x = new("f", 1001, rng).astype(">f4")
+    file = io.BytesIO()
+    np.save(file, x)
+    content = x.tobytes() if raw else file.getvalue()
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, blocking)
+    # With --dtype, what begins as no .npy file does is raw, and its first number negative.
+    command = [sys.executable, "-m", "relu_ext", "apply", "--dtype", ">f4", "-", tmp_path / "out"]
+    with subprocess.Popen(command, stdin=ours, stderr=subprocess.PIPE) as process:
+        for piece in pieces(content, [1, 2, 2, 4, 100, 1001]):
+            os.write(theirs, piece)
+            # Until the command has read it, and has had time to ask for more.
+            wait(process, lambda: not any(fcntl.ioctl(ours, termios.FIONREAD, bytes(4))))
+            time.sleep(0.01)
+        os.close(theirs)
+        os.close(ours)
+        assert process.communicate()[1] == b""
+    assert process.returncode == 0
+    found = np.fromfile(tmp_path / "out", ">f4") if raw else np.load(tmp_path / "out")
+    assert_same_bits(found, reference.relu(x))
+
+
+@posix_only
+def test_apply_writes_to_what_does_not_block(rng, tmp_path):
+    x = new("f", LONG, rng)
+    np.save(tmp_path / "in.npy", x)
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    command = [sys.executable, "-m", "relu_ext", "apply", tmp_path / "in.npy", "-"]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE) as process:
+        os.close(theirs)
+        with open(ours, "rb") as file:
+            found = np.load(io.BytesIO(file.read()))
+        assert process.communicate()[1] == b""
+    assert_same_bits(found, reference.relu(x))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$apply in.npy /dev/stdout >> log",
+        "$apply in.npy /dev/fd/7 7>> log",
+        "ln -s /dev/fd/7 link && $apply in.npy link 7>> log",
+        "ln -s /dev/stdout a && ln -s a b && $apply in.npy b >> log",
+        "$apply in.npy /dev/stdout | cat >> log",
+        "$apply in.npy >(cat >> log); wait $!",
+        "$apply in.npy - >> log",
+    ],
+)
+def test_apply_writes_to_descriptors_as_they_are(line, tmp_path):
+    np.save(tmp_path / "in.npy", np.array([-1.0, 2.0]))
+    (tmp_path / "log").write_bytes(b"before\n")
+    done = run_shell(line, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    before, _, after = (tmp_path / "log").read_bytes().partition(b"\n")
+    assert before == b"before"
+    assert np.load(io.BytesIO(after)).tolist() == [0.0, 2.0]
+
+
+def test_apply_reads_no_file_that_it_appends_to(tmp_path):
+    np.save(tmp_path / "in.npy", np.array([-1.0, 2.0]))
+    before = (tmp_path / "in.npy").read_bytes()
+    done = run_shell("$apply in.npy - >> in.npy", tmp_path)
+    assert done.returncode == 2
+    assert b"still to be read" in done.stderr
+    assert (tmp_path / "in.npy").read_bytes() == before
+
+
+@posix_only
+@pytest.mark.parametrize("to", ["link.npy", "missing.npy", "missing/out.npy"])
+def test_apply_refuses_links_that_lead_nowhere(to, tmp_path):
+    source, link = tmp_path / "in.npy", tmp_path / "link.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    link.symlink_to(to)
+    assert_refused(done := run("apply", source, link))
+    assert str(link) in done.stderr
+    assert sorted(tmp_path.iterdir()) == [source, link]
+    assert os.readlink(link) == to
+
+
+def header(shape="(2,)", descr="'<f4'", order="False"):
+    text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+
+
+SHAPES = ["(True, 4)", "(False,)", "(-1,)", "(-2, -2)", f"({2**61},)", f"({2**62},)", f"({2**64},)"]
+SHAPES += [f"({2**31}, {2**31})", f"(0, {2**62}, {2**62})", "(1,) * 65", f"({'1, ' * 65})", "(2.0,)"]
+SHAPES += ["2", "[2]", "(None,)", "('2',)", "(2, [])", "2,", f"({'9' * 5000},)"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape[:30])
+@pytest.mark.parametrize("piped", [False, True])
+def test_apply_refuses_headers_that_numpy_refuses(shape, piped, tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    source.write_bytes(header(shape) + bytes(16))
+    try:
+        accepted = np.load(source).size * 4 == 16
+    except Exception:
+        accepted = False
+    assert not accepted
+    if piped:
+        with subprocess.Popen(
+            [sys.executable, "-c", "import shutil, sys; shutil.copyfileobj("
+             "open(sys.argv[1], 'rb'), sys.stdout.buffer)", source], stdout=subprocess.PIPE
+        ) as process:
+            done = run("apply", "-", target, stdin=process.stdout)
+    else:
+        done = run("apply", source, target)
+    assert_refused(done)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("text", ["(2L,)", "(1L, 2L)"])
+def test_apply_reads_headers_of_python_2_without_a_word(text, tmp_path):
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    source.write_bytes(header(text) + np.array([-1, 2], "f4").tobytes())
+    done = run("apply", source, target)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert target.read_bytes() == header(text) + np.array([0, 2], "f4").tobytes()
+
+
 @pytest.mark.parametrize(
     "line, code",
     [
@@ -716,6 +1130,7 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has other descr
         ("$apply --gradient - in.npy out.npy 0<&-", 2),
         ("$apply --dtype f8 - out.npy 0<&-", 2),
         ("$apply in.npy - >&-", 2),
+        ("$apply in.npy /dev/stdout >&-", 2),
         ("$apply in.npy out.npy 0<&- >&- 2>&-", 0),
     ],
 )
@@ -752,6 +1167,64 @@ def test_apply_has_no_file_where_the_standard_error_was(tmp_path):
     assert done.returncode == 0
     assert np.load(path).tolist() == [0.0, 2.0]
     assert path.stat().st_size == size
+
+
+@needs_signals
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_apply_interrupted_around_the_renaming_tells_the_truth(moment, source_and_target):
+    source, target = source_and_target
+    done = run_after(
+        f"""
+        import signal
+        replace = os.replace
+        def interrupted(*arguments, **options):
+            if {moment == "after"}:
+                replace(*arguments, **options)
+            os.kill(os.getpid(), signal.SIGINT)
+        os.replace = interrupted
+        """,
+        source, target,
+    )
+    assert done.returncode == -signal.SIGINT
+    state = "complete" if moment == "after" else "as it was"
+    assert done.stderr.decode() == f"relu-ext: interrupted; {target} is {state}\n"
+    if moment == "after":
+        assert np.load(target).tolist() == [0.0, 2.0]
+    else:
+        assert target.read_bytes() == b"from before"
+    assert sorted(target.parent.iterdir()) == [source, target]
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["out.npy", "\N{SNOWMAN}" * 80])
+def test_apply_killed_leaves_a_name_that_tells(name, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "relu_ext", "apply", "--dtype", "f4", "-", tmp_path / name],
+        stdin=subprocess.PIPE,
+    ) as process:
+        process.stdin.write(bytes(2**20))
+        process.stdin.flush()
+        wait(process, lambda: any(tmp_path.iterdir()))
+        process.kill()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(f".{name[:50]}.relu-ext-")
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_apply_says_what_an_array_of_objects_is(piped, tmp_path):
+    """Its length is not what the header says, as what follows is a pickle."""
+    objects(tmp_path / "in.npy")
+    with open(tmp_path / "in.npy", "rb") as file:
+        done = run("apply", "-" if piped else file.name, tmp_path / "out.npy", stdin=file)
+    assert_refused(done)
+    assert "it holds objects" in done.stderr and "damaged" not in done.stderr
+
+
+def test_apply_in_place_says_that_there_is_no_out(tmp_path):
+    np.save(tmp_path / "x.npy", -np.ones(3))
+    assert_refused(done := run("apply", "--in-place", "x.npy", "y.npy", cwd=tmp_path))
+    assert "there is no y.npy" in done.stderr and "every file is an IN" in done.stderr
+    assert np.load(tmp_path / "x.npy").tolist() == [-1.0] * 3
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,8 @@
 
 import argparse
 import contextlib
-import errno
-import math
 import mmap
 import os
-import secrets
 import signal
 import stat
 import sys
@@ -14,11 +11,10 @@ import sys
 import numpy as np
 
 import relu_ext
+from relu_ext._cli.replace import naming, sync, writing
+from relu_ext._cli.source import Source, not_numbers, wait
 
 BLOCK_BYTES = 2**20  # stays in the second-level cache from being read to being written
-LONGEST_HEADER = 2**16  # NumPy takes 10,000 bytes, but reads whatever number the file claims
-MAGIC = np.lib.format.MAGIC_PREFIX
-NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 DESCRIPTION = """\
 Write the ReLU of array files: .npy of any version and order, or raw numbers with
@@ -88,10 +84,12 @@ def dtype(name):
         found = np.dtype(getattr(ml_dtypes, name, name))
         if not found.itemsize:
             raise ValueError(f"{found} has no length")
-        return found
-    except (TypeError, ValueError, SyntaxError):
+    except Exception:  # NumPy's parser of names lets Python's errors through
         problem = f"{name!r} is no dtype of NumPy's or, if that is installed, ml_dtypes'"
         raise argparse.ArgumentTypeError(problem) from None
+    if what := not_numbers(found):
+        raise argparse.ArgumentTypeError(f"{name!r} means {what}, and not numbers")
+    return found
 
 
 def run(parser, args):
@@ -113,14 +111,7 @@ def run(parser, args):
         for path, target in zip(inputs, targets):
             if bar is not None:
                 bar.set_description(os.path.basename(path), refresh=False)
-            try:
-                apply(path, target, args, bar)
-            except KeyboardInterrupt:
-                state = "as it was" if is_replaceable(target) else "incomplete"
-                if args.in_place:
-                    state = "done in part; run it again"
-                print(f"relu-ext: interrupted; {target} is {state}", file=sys.stderr)
-                raise
+            apply(path, target, args, bar)
     return 0
 
 
@@ -148,7 +139,11 @@ def check(inputs, args):
     """Raise before anything is done what would be raised in the middle; returns all bytes."""
     total = 0
     for path in inputs:
-        if not is_replaceable(path):
+        if args.in_place and path != "-" and not os.path.lexists(path):
+            raise FileNotFoundError(
+                f"there is no {path}: with --in-place, every file is an IN to be overwritten"
+            )
+        if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
             what = "to be overwritten in place" if args.in_place else "to be one of several"
             raise ValueError(f"{path} is not an ordinary file, {what}")
         with Source(path, args.dtype) as source:
@@ -171,13 +166,29 @@ def apply(path, target, args, bar):
             bar.total = size
         if args.in_place:
             with open(path, "r+b", buffering=0) as file, naming(path):
+                if not os.path.sameopenfile(file.fileno(), sources[0].file.fileno()):
+                    raise FileExistsError(f"{path} was changed by somebody else meanwhile")
                 file.seek(len(header))
-                transform(sources, file, bar)
-        else:
-            with replacing(target, size and size + len(header)) as file:
-                write(file, header)
-                transform(sources, file, bar)
-                stack.close()  # Windows replaces no open file, and IN may be OUT
+                try:
+                    transform(sources, file, bar)
+                except KeyboardInterrupt as interrupt:
+                    interrupt.state = f"{path} may be done in part; run it again"
+                    raise
+                sync(file.fileno())
+            return
+        with writing(target, None if size is None else len(header) + size) as file:
+            for source in sources:
+                if is_same_file(file, source.file):
+                    name = "the standard output" if target == "-" else target
+                    raise ValueError(f"{name} is {source.name}, which is still to be read")
+            write(file, header)
+            transform(sources, file, bar)
+            stack.close()  # Windows replaces no open file, and IN may be OUT
+
+
+def is_same_file(one, other):
+    statuses = [os.fstat(file.fileno()) for file in (one, other)]
+    return stat.S_ISREG(statuses[0].st_mode) and os.path.samestat(*statuses)
 
 
 def check_operands(sources):
@@ -231,202 +242,11 @@ def transform(sources, file, bar):
 
 def write(file, data):
     while data:
-        data = data[file.write(data) :]
-
-
-class Source:
-    """
-    A file of which to read the elements, in the order in which they lie.
-
-    `left` says how many bytes of them are still to be read, or is None if only the end of
-    the file can tell. A raw file has an empty `header`, and None for `shape`.
-    """
-
-    def __init__(self, path, dtype):
-        standard = path == "-"
-        self.name = "the standard input" if standard else path
-        self.file = open(0 if standard else path, "rb", closefd=not standard)
-        try:
-            self._read_header(dtype)
-        except BaseException:
-            self.file.close()
-            raise
-
-    def _read_header(self, dtype):
-        self.header, self.dtype, self.shape, self.fortran_order = b"", dtype, None, False
-        self.left = None
-        with naming(self.name):
-            start = self.file.peek(len(MAGIC))
-            rest = None
-            if dtype is None or start.startswith(MAGIC):
-                self._read_npy_header(start, dtype)
-                self.left = math.prod(self.shape) * self.dtype.itemsize
-            status = os.fstat(self.file.fileno())
-            if stat.S_ISREG(status.st_mode):
-                rest = status.st_size - self.file.tell()
-        if rest is None:
-            return
-        if self.shape is None:
-            self.left = rest
-            if rest % dtype.itemsize:
-                raise self._ends_within()
-        elif rest < self.left:
-            raise self._truncated(rest)
-        elif rest > self.left:
-            raise self._too_long()
-
-    def _read_npy_header(self, start, dtype):
-        recorder = Recorder(self.file)
-        try:
-            if start.startswith(b"PK\3\4"):
-                raise ValueError("it is an archive (.npz): load it, and save the arrays in it")
-            version = np.lib.format.read_magic(recorder)
-            if version not in ((1, 0), (2, 0), (3, 0)):
-                raise ValueError(f"it has version {version[0]}.{version[1]}")
-            # Version 3 is version 2 with another encoding of the names of fields.
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran_order, found = read(recorder)
-            if min(shape, default=0) < 0:
-                raise ValueError(f"its shape is {shape}")
-        except OSError:
-            raise
-        except Exception as error:  # a damaged header can fail anywhere in its parser
-            instead = "" if dtype else "; for raw numbers, say which with --dtype"
-            raise ValueError(
-                f"{self.name} is not a .npy file of numbers: {error}{instead}"
-            ) from error
-        if found.kind == "V" and found.names is None and found.subdtype is None:
-            if dtype is None or dtype.itemsize != found.itemsize:
-                raise ValueError(
-                    f"{self.name} holds {found.itemsize} bytes an element and does not say of "
-                    "what type: say it with --dtype, such as bfloat16"
-                )
-            found = dtype
-        elif dtype is not None and dtype != found:
-            raise ValueError(f"{self.name} is a .npy file of {found}, and not of {dtype}")
-        self.header, self.dtype, self.shape = bytes(recorder.seen), found, shape
-        # The same bytes in both orders unless two axes are longer than 1.
-        self.fortran_order = fortran_order and sum(length != 1 for length in shape) > 1
-
-    def read_into(self, block):
-        """Fill the block as far as there are elements; returns the number of bytes."""
-        if self.left is not None:
-            block = block[: self.left]
-        with naming(self.name):
-            count = self.file.readinto(block)
-            if self.left is None:
-                if count % self.dtype.itemsize:
-                    raise self._ends_within()
-                return count
-            if count < len(block):
-                raise self._truncated(count)
-            self.left -= count
-            if not self.left and self.file.read(1):
-                raise self._too_long()
-        return count
-
-    def _truncated(self, found):
-        return ValueError(
-            f"{self.name} is truncated: {found} bytes are left, and its header of shape "
-            f"{self.shape} and dtype {self.dtype} asks for {self.left}"
-        )
-
-    def _too_long(self):
-        return ValueError(
-            f"{self.name} does not end where its header of shape {self.shape} and dtype "
-            f"{self.dtype} says: damaged, or several arrays in one file"
-        )
-
-    def _ends_within(self):
-        size = self.dtype.itemsize
-        return ValueError(f"{self.name} ends within an element, which have {size} bytes")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-
-class Recorder:
-    """Reads from a file, and keeps what was read."""
-
-    def __init__(self, file):
-        self.file = file
-        self.seen = bytearray()
-
-    def read(self, size):
-        if size > LONGEST_HEADER:
-            raise ValueError(f"its header claims to have {size} bytes")
-        data = self.file.read(size)
-        self.seen += data
-        return data
-
-
-@contextlib.contextmanager
-def naming(path, instead_of=None):
-    """Make errors in reading and writing say which file it is, as those in opening do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, instead_of):
-            error.filename = path
-        raise
-
-
-def is_replaceable(path):
-    """A file or nothing yet, and no pipe or device."""
-    return path != "-" and (os.path.isfile(path) or not os.path.exists(path))
-
-
-@contextlib.contextmanager
-def replacing(target, size):
-    """A file to write that takes the place of `target` when all is written, and not before."""
-    if target == "-":
-        with open(1, "wb", buffering=0, closefd=False) as file:
-            with naming("the standard output"):
-                yield file
-        return
-    path = os.path.realpath(target)
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no directory {folder}, to write {target} into")
-    if not is_replaceable(path):
-        with open(path, "wb", buffering=0) as file, naming(target):
-            yield file  # a device or a pipe: nothing to preserve
-        return
-    mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else None
-    beside = os.path.join(folder, f".relu-ext-{secrets.token_hex(8)}")
-    with naming(target, instead_of=beside):
-        try:
-            # Readable to nobody who may not read the target.
-            with open(beside, "xb", buffering=0, opener=lambda name, flags: os.open(
-                name, flags, 0o666 if mode is None else mode
-            )) as file:
-                if size:
-                    preallocate(file, size)
-                yield file
-            if mode is not None:
-                os.chmod(beside, mode)
-            os.replace(beside, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-            raise
-
-
-def preallocate(file, size):
-    """Find out at once whether there is the space; writing is faster, too."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in NO_PREALLOCATION:
-                raise
+        count = file.write(data)
+        if count is None:
+            wait(file, "POLLOUT")
+        else:
+            data = data[count:]
 
 
 @contextlib.contextmanager
