@@ -1,6 +1,7 @@
 """The command ``relu-ext``, also ``python -m relu_ext``."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -48,16 +49,21 @@ def main(argv=None):
         return args.run(args)
     except (ImportError, OSError, MemoryError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or "not enough memory"
-        print(f"relu-ext: {reason}", file=sys.stderr)
+        say(reason)
         return 2
     except KeyboardInterrupt as interrupt:
         # End by the signal itself, so that a shell script around this one ends as well.
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         state = getattr(interrupt, "state", None)
-        print("relu-ext: interrupted" + (f"; {state}" if state else ""), file=sys.stderr)
+        say(f"interrupted; {state}" if state else "interrupted")
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return 128 + number
+
+
+def say(reason):
+    with contextlib.suppress(OSError):  # the exit code says it, too
+        print(f"relu-ext: {reason}", file=sys.stderr)
 
 
 def fill_standard_files():

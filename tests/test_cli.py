@@ -1021,6 +1021,15 @@ def test_apply_reads_pipes_that_give_little_at_a_time(raw, blocking, rng, tmp_pa
     assert_same_bits(found, reference.relu(x))
 
 
+def test_apply_takes_no_pipe_for_two(tmp_path):
+    """Of which either would have a part."""
+    line = "head -c 4194304 /dev/zero | $apply --dtype f4 --gradient /dev/stdin - out"
+    done = run_shell(line, tmp_path)
+    assert done.returncode == 2
+    assert b"are one pipe" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
 @posix_only
 def test_apply_writes_to_what_does_not_block(rng, tmp_path):
     x = new("f", LONG, rng)
@@ -1085,8 +1094,8 @@ def header(shape="(2,)", descr="'<f4'", order="False"):
 
 
 SHAPES = ["(True, 4)", "(False,)", "(-1,)", "(-2, -2)", f"({2**61},)", f"({2**62},)", f"({2**64},)"]
-SHAPES += [f"({2**31}, {2**31})", f"(0, {2**62}, {2**62})", "(1,) * 65", f"({'1, ' * 65})", "(2.0,)"]
-SHAPES += ["2", "[2]", "(None,)", "('2',)", "(2, [])", "2,", f"({'9' * 5000},)"]
+SHAPES += [f"({2**31}, {2**31})", f"(0, {2**62}, {2**62})", "(1,) * 65", f"({'1, ' * 65})"]
+SHAPES += ["(2.0,)", "2", "[2]", "(None,)", "('2',)", "(2, [])", "2,", f"({'9' * 5000},)"]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape[:30])
@@ -1111,6 +1120,21 @@ def test_apply_refuses_headers_that_numpy_refuses(shape, piped, tmp_path):
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.parametrize("change", [(b"(2,)", b"(2L,)"), (b"\n", b"#\xff\n")])
+def test_apply_refuses_what_no_version_3_has(change, tmp_path):
+    """The forms of Python 2, and what is no UTF-8."""
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    text = header()[10:].replace(*change)
+    content = struct.pack("<I", len(text)) + text + bytes(8)
+    source.write_bytes(b"\x93NUMPY\2\0" + content)
+    assert run("apply", source, target).returncode == 0
+    target.unlink()
+    source.write_bytes(b"\x93NUMPY\3\0" + content)
+    with pytest.raises(ValueError):
+        np.load(source)
+    assert_refused(run("apply", source, target))
+
+
 @pytest.mark.parametrize("text", ["(2L,)", "(1L, 2L)"])
 def test_apply_reads_headers_of_python_2_without_a_word(text, tmp_path):
     source, target = tmp_path / "in.npy", tmp_path / "out.npy"
@@ -1132,6 +1156,10 @@ def test_apply_reads_headers_of_python_2_without_a_word(text, tmp_path):
         ("$apply in.npy - >&-", 2),
         ("$apply in.npy /dev/stdout >&-", 2),
         ("$apply in.npy out.npy 0<&- >&- 2>&-", 0),
+        pytest.param(
+            "$apply missing.npy - 2>/dev/full", 2,
+            marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device"),
+        ),
     ],
 )
 def test_apply_with_standard_files_closed(line, code, tmp_path):

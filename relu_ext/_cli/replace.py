@@ -122,11 +122,11 @@ def replacing(target, path, old, size):
     to open files, and names count only within the open folder.
     """
     folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no directory {folder}, to write {target} into")
     with contextlib.ExitStack() as stack:
         dir_fd = None
         if os.open in os.supports_dir_fd:
-            if not os.path.isdir(folder):
-                raise FileNotFoundError(f"there is no directory {folder}, to write {target} into")
             dir_fd = open_folder(folder)
             stack.callback(os.close, dir_fd)
             path = name
@@ -170,6 +170,8 @@ def replacing(target, path, old, size):
             if old is not None:
                 was.close()  # as Windows replaces no open file
             os.replace(beside, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            if dir_fd is not None:
+                sync_folder(dir_fd)
         except BaseException as error:
             # A signal can arrive with the end of the renaming.
             done = ours is not None and is_at(path, ours, dir_fd)
@@ -179,8 +181,6 @@ def replacing(target, path, old, size):
             with contextlib.suppress(OSError):
                 os.unlink(beside, dir_fd=dir_fd)
             raise
-        if dir_fd is not None:
-            sync_folder(dir_fd)
 
 
 def open_folder(path):

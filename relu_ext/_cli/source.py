@@ -15,7 +15,7 @@ MAGIC = np.lib.format.MAGIC_PREFIX
 VERSIONS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
-    (3, 0): np.lib.format.read_array_header_2_0,  # with another encoding of the names of fields
+    (3, 0): np.lib.format.read_array_header_2_0,  # the same but for its encoding
 }
 
 
@@ -80,9 +80,14 @@ class Source:
             version = tuple(self.read(2))
             if version not in VERSIONS:
                 raise ValueError(f"it has version {'.'.join(map(str, version))}")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of Python 2 having written it, which is fine
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
                 self.shape, fortran_order, found = VERSIONS[version](self)
+            if version == (3, 0):
+                # NumPy reads it as UTF-8, and none that Python 2 wrote, of which it would warn.
+                self.header[12:].decode()
+                if caught:
+                    raise ValueError("version 3 came after Python 2")
             if what := not_numbers(found):
                 raise ValueError(f"it holds {what}")
             if min(self.shape, default=0) < 0:
@@ -92,10 +97,10 @@ class Source:
         except OSError:
             raise
         except Exception as error:  # a damaged header can fail anywhere in its parser
-            instead = "" if dtype or self.shape is not None else "; for raw numbers, say which with --dtype"
-            raise ValueError(
-                f"{self.name} is not a .npy file of numbers: {error}{instead}"
-            ) from error
+            problem = f"{self.name} is not a .npy file of numbers: {error}"
+            if dtype is None and self.shape is None:
+                problem += "; for raw numbers, say which with --dtype"
+            raise ValueError(problem) from error
         if found.kind == "V":
             if dtype is None or dtype.itemsize != found.itemsize:
                 raise ValueError(
