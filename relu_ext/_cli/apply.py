@@ -21,9 +21,12 @@ Write the ReLU of array files: .npy of any version and order, or raw numbers wit
 --dtype. A file of any size goes through 1 MiB of memory. The rules for NaN and zero
 are those of relu_ext.relu.
 
-The result is written beside OUT and takes its place once it is complete, so that OUT
-is whole at every moment, and may be IN itself. As with cp, nothing waits for the disk:
-a power cut right after the end can lose the result.
+The result is written beside OUT and takes its place once it is complete and on the disk.
+So OUT is whole at every moment, power cuts included, and may be IN itself. It keeps its
+owner, group, mode and access-control list, or is closed to those who had access by what
+cannot be kept; it keeps no set-id bits. A link as OUT is followed; other hard links to
+the file keep its old content. A process that is killed leaves .OUT.relu-ext-*, which
+can be deleted. Pipes, devices, /dev/stdout and /dev/fd/N are written to as they are.
 
 --in-place overwrites IN block by block and needs no space. An interrupt leaves some
 blocks done and some not. Running it again finishes the rest, as the ReLU of a ReLU is
@@ -39,8 +42,9 @@ examples:
   relu-ext apply --dtype bfloat16 x.bin y.bin
   zstd -dc x.npy.zst | relu-ext apply - - | zstd > y.npy.zst
 
-exit codes: 0 done; 2 it cannot be done, and no OUT was left incomplete; 130 or 143
-interrupted. A bar on the terminal shows what takes over a second, if tqdm is installed.
+exit codes: 0 done; 2 it cannot be done, and no OUT was left incomplete but by pipes and
+devices; 130 or 143 interrupted. A bar on the terminal shows what takes over a second, if
+tqdm is installed.
 """
 
 
@@ -178,7 +182,7 @@ def apply(path, target, args, bar):
             return
         with writing(target, None if size is None else len(header) + size) as file:
             for source in sources:
-                if is_same_file(file, source.file):
+                if is_same_file(file, source.file, stat.S_ISREG):
                     name = "the standard output" if target == "-" else target
                     raise ValueError(f"{name} is {source.name}, which is still to be read")
             write(file, header)
@@ -186,14 +190,16 @@ def apply(path, target, args, bar):
             stack.close()  # Windows replaces no open file, and IN may be OUT
 
 
-def is_same_file(one, other):
-    statuses = [os.fstat(file.fileno()) for file in (one, other)]
-    return stat.S_ISREG(statuses[0].st_mode) and os.path.samestat(*statuses)
+def is_same_file(one, other, kind):
+    same = os.path.sameopenfile(one.fileno(), other.fileno())
+    return same and kind(os.fstat(one.fileno()).st_mode)
 
 
 def check_operands(sources):
     """Raise what the operation would, and what it could not know."""
     first, last = sources[0], sources[-1]
+    if first is not last and is_same_file(first.file, last.file, stat.S_ISFIFO):
+        raise ValueError(f"{first.name} and {last.name} are one pipe: the gradient needs two")
     for what in ("dtype", "shape"):
         if (of_first := getattr(first, what)) != (of_last := getattr(last, what)):
             of_first, of_last = (of or "none, being raw" for of in (of_first, of_last))
