@@ -10,6 +10,7 @@ turn, so that the journal is replayed. Takes root and loop devices.
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,26 +26,22 @@ def unavailable():
     """Why it cannot be tried here, or None."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "mounting takes root"
+    for program in ("mkfs.ext4", "mount", "umount"):
+        if shutil.which(program) is None:
+            return f"there is no {program}"
     with tempfile.TemporaryDirectory() as folder:
-        image = make_image(Path(folder))
-        if isinstance(image, str):
-            return image
         try:
-            with mounted(image):
+            with mounted(make_image(Path(folder))):
                 return None
         except subprocess.CalledProcessError as error:
-            return f"no loop devices: {error.stderr.strip()}"
+            return f"there are no loop devices: {error.stderr.strip()}"
 
 
 def make_image(folder):
-    """A new file system, or why there is none."""
     image = folder / "disk"
     with open(image, "wb") as file:
         file.truncate(2**26)
-    try:
-        call("mkfs.ext4", "-q", "-F", image)
-    except FileNotFoundError:
-        return "no mkfs.ext4"
+    call("mkfs.ext4", "-q", "-F", image)
     return image
 
 
