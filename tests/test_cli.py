@@ -17,8 +17,11 @@ import tempfile
 import textwrap
 import time
 import types
+import warnings
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import power_cut
 import pytest
@@ -27,7 +30,8 @@ from arrays import assert_same_bits, new
 
 import relu_ext
 from relu_ext.__main__ import main
-from relu_ext._cli import apply, plot
+from relu_ext._cli import apply, plot, replace
+from relu_ext._cli.source import Source
 
 
 def run(*arguments, **options):
@@ -721,7 +725,7 @@ def test_apply_replaces_only_by_what_is_on_the_disk(before, tmp_path, monkeypatc
     if before is not None:
         target.write_bytes(before)
     events = []
-    fsync, replace = os.fsync, os.replace
+    fsync, rename = os.fsync, os.replace
 
     def recorded_fsync(fd):
         fsync(fd)
@@ -731,9 +735,10 @@ def test_apply_replaces_only_by_what_is_on_the_disk(before, tmp_path, monkeypatc
 
     def recorded_replace(source, target, **options):
         status = os.stat(source, dir_fd=options["src_dir_fd"])
-        replace(source, target, **options)
+        rename(source, target, **options)
         events.append((os.replace, status.st_ino, status.st_size))
 
+    monkeypatch.setattr(replace, "fcntl", None)  # which macOS has a call of its own in
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", recorded_replace)
     assert main(["apply", str(source), str(target)]) == 0
@@ -749,6 +754,7 @@ def test_apply_in_place_ends_when_all_is_on_the_disk(tmp_path, monkeypatch):
     path = tmp_path / "x.npy"
     np.save(path, np.array([-1.0, 2.0]))
     synced = []
+    monkeypatch.setattr(replace, "fcntl", None)
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append((os.fstat(fd).st_ino, np.load(path))))
     assert main(["apply", "--in-place", str(path)]) == 0
     ((inode, content),) = synced
@@ -1118,6 +1124,40 @@ def test_apply_refuses_headers_that_numpy_refuses(shape, piped, tmp_path):
         done = run("apply", source, target)
     assert_refused(done)
     assert list(tmp_path.iterdir()) == [source]
+
+
+DESCRS = ["'<f4'", "'>f4'", "'f'", "'2f4'", "'f4,f4'", "('<f4', (2,))", "('<f4', ())"]
+DESCRS += ["('<f4', 1)", "[]", "[('', '<f4')]", "()", "None", "''", "'<f3'", "'|O'", "'V4'"]
+DESCRS += ["'|V0'", "'S0'", "'T'", "'M8[s]'", "'c8'", "1", "True", "b'<f4'", "'<f4' ''"]
+LOADED = ["(2,)", "()", "(1, 2)", "(2L,)", "(0x2,)", "(+2,)", "(2 ,)"]
+CHANGES = st.tuples(st.integers(0, 99), st.sampled_from(b"019(){}[]',L#\\-\0\xff "))
+
+
+@hypothesis.given(
+    st.sampled_from(SHAPES + LOADED * 5),
+    st.sampled_from(DESCRS + ["'<f4'"] * len(DESCRS)),
+    st.sampled_from(["False"] * 6 + ["True", "0", "None"]),
+    st.sampled_from([1, 2, 3]),
+    st.just([]) | st.lists(CHANGES, max_size=2),
+)
+def test_apply_accepts_no_header_that_numpy_refuses(shape, descr, order, version, changes):
+    text = bytearray(header(shape, descr, order)[10:])
+    for place, byte in changes:
+        text[place % len(text)] = byte
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = os.path.join(folder, "x.npy")
+        for size in (0, 4, 8, 16):
+            content = b"\x93NUMPY" + bytes([version, 0]) + length + text + bytes(size)
+            Path(path).write_bytes(content)
+            try:
+                with Source(path, None) as source:
+                    apply.check_operands([source])
+            except (TypeError, ValueError):
+                continue
+            x = np.load(path)
+            assert (x.shape, x.dtype, x.nbytes) == (source.shape, source.dtype, size)
 
 
 @pytest.mark.parametrize("change", [(b"(2,)", b"(2L,)"), (b"\n", b"#\xff\n")])
