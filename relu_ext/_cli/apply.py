@@ -28,9 +28,9 @@ cannot be kept; it keeps no set-id bits. A link as OUT is followed; other hard l
 the file keep its old content. A process that is killed leaves .OUT.relu-ext-*, which
 can be deleted. Pipes, devices, /dev/stdout and /dev/fd/N are written to as they are.
 
---in-place overwrites IN block by block and needs no space. An interrupt leaves some
-blocks done and some not. Running it again finishes the rest, as the ReLU of a ReLU is
-the same.
+--in-place overwrites IN block by block and needs no space. An interrupt or a power cut
+leaves some blocks done and some not. Running it again finishes the rest, as the ReLU of
+a ReLU is the same.
 """
 
 EPILOG = """\
