@@ -1,5 +1,6 @@
 """The compiled module, loaded and set up."""
 
+import contextlib
 import ctypes
 import os
 
@@ -82,6 +83,13 @@ count = _registered["count"]
 scale_shift = _registered["scale_shift"]
 slope_sums = _registered["slope_sums"]
 
+# Else pickle looks for them in every module there is, and may find them in a script's, which is
+# no module to another process. NumPy's ufuncs have this attribute since 2.2.
+with contextlib.suppress(AttributeError):
+    for _ufunc in _registered.values():
+        if isinstance(_ufunc, np.ufunc):
+            _ufunc.__module__ = "relu_ext"
+
 # The dtypes that ml_dtypes adds to NumPy, under our names for them.
 try:
     import ml_dtypes
@@ -93,5 +101,7 @@ else:
         ("float8_e5m2", b"f8e5m2"),
         ("float8_e4m3fn", b"f8e4m3fn"),
     ):
-        if hasattr(ml_dtypes, theirs):
-            _add_type(np.dtype(getattr(ml_dtypes, theirs)).num, ours)
+        added = getattr(ml_dtypes, theirs, None)
+        # Where documentation is built, a mock may stand in for the package.
+        if isinstance(added, type) and issubclass(added, np.generic):
+            _add_type(np.dtype(added).num, ours)
