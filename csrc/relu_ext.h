@@ -24,6 +24,7 @@
  *   Threads     Any number of threads may call, also on the same inputs. The
  *               functions are serial, allocate nothing, and share only the two
  *               settings at the end of this file, which are atomic.
+ *   Stack       Less than 8 KiB are used.
  *   Cost        One pass: each input is read once and the output written once.
  *   Errors      There are none to report.
  *
@@ -247,8 +248,9 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
  * NaN the positive quiet one without payload; then rounded, once more, to y's dtype if that
  * is shorter. The bits are the same everywhere, whatever the floating-point settings; no flags
  * are left raised. What relu_f32 and the others say of bounds, alignment, threads and cost
- * holds here. y may be x itself if dtypes and strides are the same, and may not overlap it
- * otherwise. Returns 0, or -1, with nothing written, for a dtype, ndim or axis that is none.
+ * holds here; of the stack 50 KiB are used. y may be x itself if dtypes and strides are the
+ * same, and may not overlap it otherwise. Returns 0, or -1, with nothing written, for a dtype,
+ * ndim or axis that is none.
  */
 RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
                                            const ptrdiff_t *x_strides, const char *y_dtype,
