@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import os
 
+# The compiled module imports it, too, where a freezer of programs does not look.
+import _cffi_backend  # noqa: F401
 import numpy as np
 
 from relu_ext._ufunc_docs import DOCS

@@ -1,6 +1,7 @@
 """Faults that others reported of their projects, tried here; README.md has those that passed."""
 
 import gc
+import modulefinder
 import os
 import subprocess
 import sys
@@ -75,6 +76,15 @@ def test_a_stand_in_for_ml_dtypes(run, tmp_path):
         assert relu_ext.relu(np.float32(-1)) == 0
         """
     )
+
+
+def test_what_a_freezer_can_see():
+    """PyInstaller #1684: frozen programs without `_cffi_backend`, which compiled modules import."""
+    here = os.path.dirname(os.path.dirname(relu_ext.__file__))
+    finder = modulefinder.ModuleFinder([here, *sys.path], excludes=["numpy", "ml_dtypes"])
+    finder.import_hook("relu_ext")
+    assert "relu_ext._core" in finder.modules
+    assert "_cffi_backend" in finder.modules
 
 
 def test_threads_with_little_stack(run):
@@ -178,7 +188,9 @@ def test_bfloat16_in_the_other_byte_order(rng):
     x = rng.integers(0, 1 << 16, (50, 101), np.uint16).view(ml_dtypes.bfloat16)
     other = np.dtype(ml_dtypes.bfloat16).newbyteorder()
     swapped = x.view(np.uint16).byteswap().view(other)
-    native = lambda a: a.view(np.uint16).byteswap() if a.dtype == other else a.view(np.uint16)
+
+    def native(a):
+        return a.view(np.uint16).byteswap() if a.dtype == other else a.view(np.uint16)
 
     for function in (
         relu_ext.relu,
