@@ -238,7 +238,8 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=25, metavar="N")
     parser.add_argument("--threads", type=int, action="append", metavar="N",
                         help="may be repeated; default: 1 and all")
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write what was measured")
+    parser.add_argument("--output", type=Path, default=Path("build", "bench"), metavar="DIR",
+                        help="for images.json; default: %(default)s")
     args = parser.parse_args(argv)
     console, notes = Console(), []
     contenders = load_all(notes)
@@ -250,9 +251,11 @@ def main(argv=None):
         for source, target in LAYOUTS:
             cases.append(measure(contenders, source, target, threads, args.rounds))
             print_table(console, cases[-1], [contender.label for contender in contenders])
-    if args.output:
-        data = {"machine": facts[0], "versions": facts[1], "cases": cases}
-        args.output.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    data = {"machine": facts[0], "versions": facts[1], "notes": notes, "cases": cases}
+    args.output.mkdir(parents=True, exist_ok=True)
+    path = args.output / "images.json"
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    console.print(f"wrote {path}", highlight=False)
 
 
 if __name__ == "__main__":
