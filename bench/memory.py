@@ -22,7 +22,8 @@ MIB = 2**20
 SMALLEST, LARGEST = 2**10, 64 * MIB  # bytes of a result
 ALIVE = 3  # results at any time, of all ages
 SAMPLES = 1000
-RUNS = {"with the output cache": "relu_ext", "without": "numpy"}  # and whose style
+WITH, WITHOUT = "with the output cache", "without the output cache"
+RUNS = {WITH: "relu_ext", WITHOUT: "numpy"}  # and whose style
 
 
 def measure(calls, cached):
@@ -66,9 +67,11 @@ def draw(runs, calls):
         beyond = (samples[:, 0] - samples[:, 1]) / MIB
         colour = plots.STYLES[RUNS[label]][0]
         axes.plot(np.linspace(0, calls, len(beyond)), beyond, color=colour, label=label)
-    without = np.median((runs["without"][0] @ [1, -1, 0]) / MIB)
-    limit = runs["with the output cache"][1].limit / MIB
-    axes.axhline(without + limit, color="#8A8A8A", linestyle="--", label="without, and the limit")
+    without = np.median((runs[WITHOUT][0] @ [1, -1, 0]) / MIB)
+    limit = runs[WITH][1].limit / MIB
+    axes.axhline(
+        without + limit, color="#8A8A8A", linestyle="--", label="without it, plus the cache’s limit"
+    )
     axes.set_ylim(0)
     axes.set_xlabel("calls")
     axes.set_ylabel("MiB")
@@ -98,7 +101,7 @@ def main(argv=None):
     runs = {}
     for label in RUNS:
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            runs[label] = pool.submit(measure, args.calls, label == [*RUNS][0]).result()
+            runs[label] = pool.submit(measure, args.calls, label == WITH).result()
         samples, cache, seconds = runs[label]
         beyond = (samples[:, 0] - samples[:, 1]) / MIB
         tenths = [np.median(part) for part in np.array_split(beyond, 10)]

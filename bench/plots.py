@@ -56,7 +56,7 @@ def draw_all(results, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for dtype in results.data["options"]["dtypes"]:
         for cache in results.data["options"]["cache"]:
-            for kind, draw in (("speed", draw_speed), ("ratio", draw_ratio)):
+            for kind, draw in PICTURES.items():
                 figure = draw(results, dtype, cache)
                 if figure is not None:
                     path = folder / f"{kind}-{dtype}-{cache}.png"
@@ -82,7 +82,7 @@ def draw_speed(results, dtype, cache):
     return draw_grid(results, "Speed, in GB/s read and written", cases, panel, finish, "GB/s")
 
 
-def draw_ratio(results, dtype, cache):
+def draw_ratio(results, dtype, cache, ops=OPERATIONS):
     """How many times longer the peers take, against size."""
 
     def panel(axes, cases):
@@ -105,20 +105,36 @@ def draw_ratio(results, dtype, cache):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}×"))
         axes.yaxis.set_minor_locator(NullLocator())
 
-    # Those for few sizes only are for the tables.
-    cases = select(results, dtype, cache, lambda case: not OPERATIONS[case.op].smallest_bytes)
+    def shown(case):  # those for few sizes only are for the tables
+        return case.op in ops and not OPERATIONS[case.op].smallest_bytes
+
+    cases = select(results, dtype, cache, shown)
     title = "Time taken, as a multiple of relu_ext’s"
     return draw_grid(results, title, cases, panel, finish, "time / relu_ext’s time")
 
 
+def draw_forward(results, dtype, cache):
+    """The forward pass alone, for the README."""
+    return draw_ratio(results, dtype, cache, ops=["forward"])
+
+
 def draw_roofs(axes, results, cases):
-    """What the memory allows, as an area, and the copies, as lines."""
+    """What a copy reaches, as an area, and the copies, as lines."""
     roof = [
         max(results.speed(case, name) or 0 for name in ("roof", BEST_COPY)) for case in cases
     ]
-    axes.fill_between([case.n for case in cases], roof, color="#EAEAEA", linewidth=0)
+    axes.fill_between(
+        [case.n for case in cases], roof, color="#EAEAEA", linewidth=0, label=area_label(results)
+    )
     for name in ROOF_STYLES:
         line(axes, results, name, cases, [results.speed(case, name) for case in cases])
+
+
+def area_label(results):
+    """Says how the copy is called, as whoever makes cheaper calls is above it."""
+    looped = "roof" in results.names()
+    way = "in a C loop or called from Python" if looped else "called from Python"
+    return f"best C copy, {way}"
 
 
 def line(axes, results, name, cases, values):
@@ -176,7 +192,7 @@ def draw_grid(results, title, cases, panel, finish, ylabel):
     for axes in grid[-1]:
         axes.set_xlabel("elements")
     heading = f"{title}: {TYPES[cases[0].dtype]}, {cases[0].cache} cache"
-    add_legend(figure, grid, heading, [*results.data["labels"].values()])
+    add_legend(figure, grid, heading, [*results.data["labels"].values(), area_label(results)])
     figure.supxlabel(footer(results), x=0.01, ha="left", fontsize=8, color=TEXT_COLOUR)
     return figure
 
@@ -207,6 +223,9 @@ def footer(results):
     )
     cpu = f"{machine['cpu']}, {machine['cpus usable']} CPUs, {caches}"
     return f"{cpu}\n{', '.join(libraries)}"
+
+
+PICTURES = {"speed": draw_speed, "ratio": draw_ratio, "ratio-forward": draw_forward}
 
 
 def save(figure, path):
