@@ -64,7 +64,7 @@ class BuildWithCSources(build_py):
 
     def get_source_files(self):
         """What an sdist has besides the package: tests and benchmarks can be run from it too."""
-        others = ["CHANGELOG.md"]
+        others = ["CHANGELOG.md", "relu_ext/README.md", *Path(".github").glob("*.md")]
         others += [p for folder in ("csrc", "tests", "bench") for p in Path(folder).rglob("*.*")]
         files = super().get_source_files() + [str(path) for path in others]
         return [path for path in files if not path.endswith(".pyc")]

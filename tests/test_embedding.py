@@ -1,7 +1,7 @@
 """
 The kernels in other people's programs: every road there is, travelled.
 
-The files in tests/embedding are the examples that the README shows. What builds one stands
+The files in tests/embedding are the examples that csrc/README.md shows. What builds one stands
 in its comments, after a "$", and is run from there.
 """
 

@@ -5,7 +5,20 @@ import pytest
 import reference
 from arrays import assert_same_bits, new
 
-from relu_ext import relu, relu_, relu_grad, relu_grad_
+from relu_ext import (
+    activity,
+    dead_units,
+    prelu,
+    prelu_slope_grad,
+    relu,
+    relu_,
+    relu_bits,
+    relu_grad,
+    relu_grad_,
+    relu_grad_bits,
+    scale_shift_relu,
+    sparsity,
+)
 
 both = pytest.mark.parametrize("ufunc", [relu, relu_grad], ids=lambda u: u.__name__)
 
@@ -97,6 +110,29 @@ def test_data_set(rng):
     assert type(got) is xarray.Dataset
     assert_same_bits(got["a"].to_numpy(), oracle(relu, a))
     assert_same_bits(got["b"].to_numpy(), oracle(relu, b))
+
+
+NOT_UFUNCS = {
+    "prelu": lambda x: prelu(x, 0.5),
+    "prelu_slope_grad": lambda x: prelu_slope_grad(x, x),
+    "relu_bits": lambda x: relu_bits(x)[0],
+    "relu_grad_bits": lambda x: relu_grad_bits(x, relu_bits(x)[1]),
+    "scale_shift_relu": lambda x: scale_shift_relu(x, 2, 1),
+    "sparsity": sparsity,
+    "activity": activity,
+    "dead_units": dead_units,
+}
+
+
+@pytest.mark.parametrize("function", NOT_UFUNCS.values(), ids=NOT_UFUNCS)
+def test_what_is_not_a_ufunc_returns_bare_arrays(function, rng):
+    xarray = pytest.importorskip("xarray")
+    x = new("f", (20, 3), rng)
+    got, wanted = function(xarray.DataArray(x, dims=["time", "unit"])), function(x)
+    assert type(got) is type(wanted)
+    assert_same_bits(np.asarray(got), np.asarray(wanted))
+    masked = np.ma.masked_array(x, x > 0)
+    assert isinstance(function(masked), np.ma.MaskedArray) == (function is NOT_UFUNCS["prelu"])
 
 
 def test_masked_array_in_place(rng):
