@@ -1,8 +1,8 @@
 """Memory that belongs to other libraries, as NumPy arrays over it, never copies."""
 
 import ctypes
-import mmap
 import struct
+from array import ArrayType
 
 import numpy as np
 
@@ -11,6 +11,9 @@ _READ_ONLY, _COPIED = 1, 2
 _HOST_DEVICES = (1, 3, 11, 13)  # CPU; CUDA's and ROCm's host memory, CUDA's managed memory
 _KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}
 _ML_DTYPES = {(4, 16): "bfloat16", (10, 8): "float8_e4m3fn", (12, 8): "float8_e5m2"}
+
+# Owners of memory that cannot be had without saying of what type it is.
+_TYPED = (ArrayType, ctypes.Array, ctypes._SimpleCData, np.ndarray)
 
 # data; device's type and number, ndim; dtype's code and bits, lanes; shape, strides; byte_offset
 _TENSOR = struct.Struct("P3i2BH2PQ")
@@ -54,19 +57,21 @@ def overwritable(x, name, instead):
     # NumPy's scalars have a buffer, read-only, but are no memory to anybody.
     if hasattr(x, "__array_ufunc__") or isinstance(x, np.generic):
         return x
-    if isinstance(x, (bytes, bytearray, mmap.mmap)):
-        raise TypeError(
-            f"{name} is a {type(x).__name__}, which does not say what its bytes are; pass "
-            f"memoryview({name}).cast('f'), or the format that it is"
-        )
+    view, array = _buffer(x), None
     try:
-        array = _from_buffer(x)
-        if array is None and hasattr(x, "__dlpack__"):
+        if view is not None and _is_typed(view, x):
+            array = np.asarray(view, copy=False)
+        elif hasattr(x, "__dlpack__"):
             array = _from_dlpack(x, name, write=True)
-        if array is None and hasattr(x, "__array_interface__"):
+        elif hasattr(x, "__array_interface__"):
             array = np.asarray(x, copy=False)
     except (AttributeError, BufferError, RuntimeError, ValueError) as error:
         raise ValueError(f"{name} is a {type(x).__name__} that cannot be used: {error}") from error
+    if array is None and view is not None:
+        raise TypeError(
+            f"{name} is a {type(x).__name__}, which does not say what its bytes are; pass "
+            f"np.frombuffer({name}, dtype), with the dtype of the numbers that they make"
+        )
     if array is None:
         raise TypeError(
             f"{name} is a {type(x).__name__}, which gives no access to its memory (a writable "
@@ -91,12 +96,29 @@ def readable(x):
         raise ValueError(f"x is a {type(x).__name__} that cannot be used: {error}") from error
 
 
-def _from_buffer(x):
+def _buffer(x):
     try:
-        view = memoryview(x)
+        return memoryview(x)
     except (BufferError, TypeError, ValueError):
         return None
-    return np.asarray(view, copy=False)
+
+
+def _is_typed(view, x):
+    """Whether the format says what the elements are, and not merely that there are bytes.
+
+    Bytes of whatever have the formats of one byte: mostly 'B', with pyarrow 'b'. Those are
+    believed where the owner of the memory has a type and says so itself, and 'b' where
+    somebody cast a memoryview to it. A cast to 'B' is how one asks for the mere bytes.
+    """
+    kind = view.format[-1:]
+    if kind not in ("", "b", "B", "c"):
+        return True
+    own = _buffer(view.obj)
+    if own is None:
+        return False
+    if isinstance(view.obj, _TYPED) and view.format == own.format:
+        return kind != "c"
+    return isinstance(x, memoryview) and view.format == "b" != own.format
 
 
 def _from_dlpack(x, name, write):

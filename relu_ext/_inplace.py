@@ -32,16 +32,16 @@ def relu_(x):
     ------
     TypeError
         If `x` has no such memory, or does not say what its bytes are (`bytearray`,
-        `mmap.mmap`: cast a memoryview), or has a dtype that `relu` does not know.
-        Nothing is written.
+        `mmap.mmap`, shared memory, buffers of pyarrow: pass ``np.frombuffer(x, dtype)``),
+        or has a dtype that `relu` does not know. Nothing is written.
     ValueError
         If `x` is read-only, immutable, on another device or a tensor that requires
         its gradient. Nothing is written.
 
     Notes
     -----
-    A memoryview of format ``'B'`` holds uint8, which ReLU does not change. PyTorch's
-    autograd does not learn of the change: it is for tensors that it does not follow.
+    PyTorch's autograd does not learn of the change: it is for tensors that it does not
+    follow.
 
     Examples
     --------

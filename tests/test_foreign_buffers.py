@@ -2,7 +2,10 @@
 
 import array
 import ctypes
+import io
 import mmap
+import multiprocessing
+import pickle
 import sys
 import weakref
 from multiprocessing import shared_memory
@@ -45,8 +48,12 @@ def cast_mmap(a):
     return memoryview(raw).cast(a.dtype.char), np.frombuffer(raw, a.dtype)
 
 
-@pytest.mark.parametrize("make", [array_array, ctypes_array, cast_bytearray, cast_mmap])
-@pytest.mark.parametrize("char", "bBhHiIlLqQfd")
+# Not to 'B', which says no more than that there are bytes.
+@pytest.mark.parametrize(
+    "make, char",
+    [(make, char) for make in (array_array, ctypes_array) for char in "bBhHiIlLqQfd"]
+    + [(make, char) for make in (cast_bytearray, cast_mmap) for char in "bhHiIlLqQfd"],
+)
 def test_buffers(make, char, rng):
     before = new(char, 1001, rng)
     made, memory = make(before)
@@ -102,12 +109,6 @@ def test_shared_memory(rng):
     finally:
         block.close()
         block.unlink()
-
-
-def test_bytes_of_a_memoryview_are_uint8():
-    raw = bytearray(range(0, 256, 5))
-    relu_(memoryview(raw))
-    assert raw == bytearray(range(0, 256, 5))
 
 
 class Interface:
@@ -294,14 +295,131 @@ def test_parameters_under_no_grad():
 # Refusals: every one says why, and nothing was written.
 
 
-@pytest.mark.parametrize("make", [bytes, bytearray, lambda b: mmap.mmap(-1, len(b))])
-def test_bytes_without_a_type(make):
-    raw = make(b"\xff" * 16)
-    before = bytes(raw[:])
+class Exporter:
+    """Objects with a buffer over other memory, of a format of our choice.
+
+    Python 3.11 leaves that to C: a type made of a specification, with one function.
+    """
+
+    def __init__(self, raw, format):
+        memory = (ctypes.c_char * len(raw)).from_buffer(raw)
+        fill = ctypes.PYFUNCTYPE(
+            ctypes.c_int, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t,
+            ctypes.c_int, ctypes.c_int,
+        )(("PyBuffer_FillInfo", ctypes.pythonapi))
+
+        @ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_int)
+        def get_buffer(self, view, flags):
+            status = fill(view, self, ctypes.addressof(memory), len(raw), 0, flags)
+            # Behind two pointers, two sizes and two ints.
+            at = view + 4 * ctypes.sizeof(ctypes.c_void_p) + 2 * ctypes.sizeof(ctypes.c_int)
+            ctypes.c_char_p.from_address(at).value = format
+            return status
+
+        class Slot(ctypes.Structure):
+            _fields_ = [("slot", ctypes.c_int), ("function", ctypes.c_void_p)]
+
+        class Spec(ctypes.Structure):
+            _fields_ = [
+                ("name", ctypes.c_char_p), ("basicsize", ctypes.c_int),
+                ("itemsize", ctypes.c_int), ("flags", ctypes.c_uint),
+                ("slots", ctypes.POINTER(Slot)),
+            ]
+
+        from_spec = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(Spec))(
+            ("PyType_FromSpec", ctypes.pythonapi)
+        )
+        bf_getbuffer = 1  # of CPython's typeslots.h
+        slots = (Slot * 2)(Slot(bf_getbuffer, ctypes.cast(get_buffer, ctypes.c_void_p)))
+        self.alive = memory, format, get_buffer, slots
+        self.type = from_spec(Spec(b"tests.Exporter", object.__basicsize__, 0, 0, slots))
+
+
+def exporter(format):
+    def make(raw):
+        made = Exporter(raw, format)
+        ALIVE.append(made)
+        return made.type()
+
+    return make
+
+
+ALIVE = []  # what CPython's types point to
+
+
+def in_shared_memory(raw):
+    block = shared_memory.SharedMemory(create=True, size=len(raw))
+    block.buf[: len(raw)] = raw
+    block.unlink()
+    ALIVE.append(block)
+    return block.buf[: len(raw)]
+
+
+def in_mmap(raw):
+    made = mmap.mmap(-1, len(raw))
+    made[:] = bytes(raw)
+    return made
+
+
+def of_pyarrow(raw):
+    return pytest.importorskip("pyarrow").py_buffer(raw)
+
+
+UNTYPED = {
+    "bytes": bytes,
+    "bytearray": lambda raw: raw,
+    "mmap": in_mmap,
+    "memoryview": memoryview,
+    "memoryview, cast to bytes": lambda raw: memoryview(raw).cast("f").cast("B"),
+    "memoryview, cast to chars": lambda raw: memoryview(raw).cast("c"),
+    "bytes of an array": lambda raw: memoryview(np.frombuffer(raw, np.float32)).cast("B"),
+    "SharedMemory": in_shared_memory,
+    "BytesIO": lambda raw: io.BytesIO(raw).getbuffer(),
+    "chars of ctypes": lambda raw: ctypes.create_string_buffer(bytes(raw), len(raw)),
+    "PickleBuffer": pickle.PickleBuffer,
+    "PickleBuffer, raw": lambda raw: pickle.PickleBuffer(np.frombuffer(raw, np.float32)).raw(),
+    "cffi": lambda raw: relu_ext.ffi.buffer(relu_ext.ffi.from_buffer(raw)),
+    "pyarrow": of_pyarrow,
+    "memoryview of pyarrow": lambda raw: memoryview(of_pyarrow(raw)),
+    **{f"format {format}": exporter(format) for format in (None, b"", b"b", b"B", b"<b", b"c")},
+    "memoryview of format b": lambda raw: memoryview(exporter(b"b")(raw)),
+}
+
+
+@pytest.mark.parametrize("make", UNTYPED.values(), ids=UNTYPED)
+def test_a_buffer_that_does_not_say_what_its_bytes_are(make):
+    """Refused, whoever exports it."""
+    before = np.array([-1, 3.14, 2.72, -0.0], np.float32).tobytes()
+    raw = make(bytearray(before))
     for call in (lambda: relu_(raw), lambda: relu_grad_(raw, np.ones(4, np.float32))):
-        with pytest.raises(TypeError, match=r"memoryview\((x|dy)\)\.cast"):
+        with pytest.raises(TypeError, match=r"what its bytes are; .*np\.frombuffer\((x|dy), dtype"):
             call()
-    assert bytes(raw[:]) == before
+    assert memoryview(raw).tobytes() == before
+    # What the error says to do.
+    numbers = np.frombuffer(raw, np.float32)
+    if numbers.flags.writeable:
+        relu_(numbers)
+        assert numbers.tolist() == [0, np.float32(3.14), np.float32(2.72), 0]
+
+
+TYPED = {
+    "memoryview of an array": lambda a: memoryview(a),
+    "memoryview of array.array": lambda a: memoryview(array.array("b", a.tobytes())),
+    "memoryview, cast": lambda a: memoryview(bytearray(a.tobytes())).cast("b"),
+    "SharedMemory, cast": lambda a: in_shared_memory(a.tobytes()).cast("b"),
+    "array.array": lambda a: array.array("b", a.tobytes()),
+    "ctypes array": lambda a: ctypes_array(a)[0],
+    "RawArray": lambda a: multiprocessing.RawArray("b", a.tolist()),
+    "memoryview of a ctypes array": lambda a: memoryview(ctypes_array(a)[0]),
+    "PickleBuffer of an array": pickle.PickleBuffer,
+}
+
+
+@pytest.mark.parametrize("make", TYPED.values(), ids=TYPED)
+def test_a_buffer_that_says_that_its_bytes_are_int8(make):
+    made = make(np.array([-128, -1, 0, 1, 127], np.int8))
+    relu_(made)
+    assert np.frombuffer(made, np.int8).tolist() == [0, 0, 0, 1, 127]
 
 
 def refuse(error, match, target, memory, *inputs):
