@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from relu_ext._cgroups import limits
 from relu_ext._core import ffi, lib
+from relu_ext._system import ask
 
 _MOST = 512 << 20
 _SHARE = 16
+# Of memory, where nothing says how much there is: what a small container has.
+_UNKNOWN = 1 << 30
 
 
 class OutputCache(NamedTuple):
@@ -92,20 +95,34 @@ def set_output_cache(nbytes):
 
 def _memory(*where):
     """Bytes that this process may use: of the machine, its control groups, its own limits."""
-    import resource  # Unix only
-
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    found = [ask("size of the memory", _physical_memory)]
     for names in (
         (("memory.max",), ("memory.limit_in_bytes",)),
         (("memory.high",), ("memory.soft_limit_in_bytes",)),
     ):
         for fields in limits("memory", *names, *where):
-            found += [int(field) for field in fields if field.isdecimal()]
-    for kind in resource.RLIMIT_AS, resource.RLIMIT_DATA:
-        soft, _ = resource.getrlimit(kind)
-        if soft != resource.RLIM_INFINITY:
-            found.append(soft)
-    return min(found)
+            found += (ask("memory limit", _limit, field) for field in fields)
+    found += (ask(kind, _own_limit, kind) for kind in ("RLIMIT_AS", "RLIMIT_DATA"))
+    return min((size for size in found if size is not None), default=_UNKNOWN)
+
+
+def _physical_memory():
+    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    if pages <= 0 or page <= 0:
+        raise ValueError(f"the system says {pages} pages of {page} bytes")
+    return pages * page
+
+
+def _limit(field):
+    """Of a control group; None if it has none."""
+    return None if field in ("max", "-1") else max(0, int(field))
+
+
+def _own_limit(kind):
+    import resource  # Unix only
+
+    soft, _ = resource.getrlimit(getattr(resource, kind))
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _parse(text):

@@ -7,6 +7,7 @@ import os
 
 from relu_ext._cgroups import limits
 from relu_ext._core import lib
+from relu_ext._system import ask
 
 _INT_MAX = 2**31 - 1
 
@@ -86,14 +87,15 @@ def num_threads(n):
 
 def _cpu_quota(*where):
     """CPUs that the control groups of this process allow, rounded up; None if unlimited."""
-    quotas = []
     names = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-    for fields in limits("cpu", *names, *where):
-        with contextlib.suppress(ValueError):
-            quota, period = (int(field) for field in fields)
-            if quota > 0:
-                quotas.append(quota / period)
-    return math.ceil(min(quotas)) if quotas else None
+    quotas = [ask("CPU quota", _quota, *fields) for fields in limits("cpu", *names, *where)]
+    return min((quota for quota in quotas if quota), default=None)
+
+
+def _quota(quota, period):
+    if quota == "max" or int(quota) <= 0:
+        return None
+    return max(1, math.ceil(int(quota) / int(period)))
 
 
 if text := os.environ.get("RELU_EXT_NUM_THREADS"):

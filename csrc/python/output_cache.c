@@ -80,7 +80,7 @@ static size_t page;
 
 static uint64_t nanoseconds(clockid_t clock)
 {
-    struct timespec t;
+    struct timespec t = {0}; /* should there be no clock, nothing is idle */
     clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
@@ -282,6 +282,7 @@ static void *cache_realloc(void *unused, void *data, size_t size)
 static PyDataMem_Handler handler = {
     "relu_ext", 1, {NULL, cache_malloc, cache_calloc, cache_realloc, cache_free}};
 
+/* NULL where the system does not grant what the cache needs. */
 static PyObject *capsule;
 
 static void before_fork(void)
@@ -307,8 +308,11 @@ static void after_fork_in_child(void)
 
 int relu_ext_output_cache_init(void)
 {
-    page = (size_t)sysconf(_SC_PAGESIZE);
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    const long size = sysconf(_SC_PAGESIZE);
+    if (size <= LEAD
+        || pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+        return 0;
+    page = (size_t)size;
     capsule = PyCapsule_New(&handler, "mem_handler", NULL);
     return capsule == NULL ? -1 : 0;
 }
@@ -319,7 +323,8 @@ PyArrayObject *relu_ext_new_output(PyArrayObject *like, bool fortran, bool *fres
     const size_t bytes = (size_t)PyArray_NBYTES(like);
 
     *fresh = bytes >= NEVER_REUSED_BYTES;
-    if (bytes < CACHED_BYTES || atomic_load_explicit(&limit, memory_order_relaxed) == 0) {
+    if (bytes < CACHED_BYTES || capsule == NULL
+        || atomic_load_explicit(&limit, memory_order_relaxed) == 0) {
         if (atomic_load_explicit(&held, memory_order_relaxed) > 0) {
             /* A call that another thread overwrites is no loss. */
             const unsigned call = atomic_load_explicit(&calls, memory_order_relaxed) + 1;
@@ -341,10 +346,12 @@ PyArrayObject *relu_ext_new_output(PyArrayObject *like, bool fortran, bool *fres
         return NULL;
     }
     Py_DECREF(set);
-    if (!ours)
+    if (array == NULL) {
+        /* The heap may have what mmap does not give. */
+        PyErr_Clear();
         return numpy_array(like, fortran);
-    if (array != NULL)
-        *fresh = header_of(PyArray_DATA(array))->fresh;
+    }
+    *fresh = header_of(PyArray_DATA(array))->fresh;
     return array;
 }
 

@@ -3,10 +3,12 @@
 import json
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
 import relu_ext
+from relu_ext._system import ask, unanswered
 from relu_ext._threads import _INT_MAX, _cpu_quota
 
 # What the names begin with of the variables that bear on speed or results.
@@ -30,7 +32,8 @@ def run(args):
         print(json.dumps(found, indent=2))
         return 0
     for section, facts in found.items():
-        print(section)
+        if facts:
+            print(section)
         for name, value in facts.items():
             if isinstance(value, list):
                 value = ", ".join(map(str, value))
@@ -46,16 +49,16 @@ def describe():
     environment = {
         name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)
     }
-    return {
+    found = {
         "versions": {
             "relu_ext": relu_ext.__version__,
             "Python": f"{platform.python_version()} ({platform.python_implementation()})",
             **{name: _version(name) for name in ("numpy", "ml_dtypes", "cffi")},
-            "system": platform.platform(),
+            "system": ask("system", platform.platform),
         },
         "processor": {
             "model": cpu_model(),
-            "architecture": platform.machine(),
+            "architecture": ask("architecture", platform.machine),
             "caches": [f"{name} {format_bytes(size)}" for name, size in cache_sizes()],
             "instruction set": relu_ext.isa(),
             "others available": [isa for isa in relu_ext.available_isas() if isa != relu_ext.isa()],
@@ -76,6 +79,8 @@ def describe():
         },
         "environment": environment,
     }
+    # Asked in vain, here or at import, so that something usual was assumed.
+    return found | {"not to be had": unanswered}
 
 
 def format_bytes(size):
@@ -88,14 +93,14 @@ def format_bytes(size):
 
 def cache_sizes():
     """Pairs like ``("L1", 49152)``, as far as the system tells."""
-    for index in sorted(_CACHES.glob("index*")):
-        level, kind, size = (read(index / name) for name in ("level", "type", "size"))
-        if kind != "Instruction" and size and size.endswith("K"):
+    for index in ask("caches", sorted, _CACHES.glob("index*")) or ():
+        level, kind, size = (read(index / name) or "" for name in ("level", "type", "size"))
+        if kind != "Instruction" and re.fullmatch("[0-9]{1,9}K", size):
             yield f"L{level}", int(size[:-1]) * 2**10
 
 
 def cpu_model():
-    return cpuinfo().get("model name") or platform.processor() or "unknown"
+    return cpuinfo().get("model name") or ask("processor", platform.processor) or "unknown"
 
 
 def cpuinfo():
@@ -106,14 +111,21 @@ def cpuinfo():
 
 
 def read(path):
+    """What is in a file of the system, or None."""
+    return ask(str(path), _text, path)
+
+
+def _text(path):
     try:
         return path.read_text().strip()
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
 def _usable_cpus():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return len(ask("CPU affinity", os.sched_getaffinity, 0) or ()) or None
 
 
 def _version(name):
@@ -131,7 +143,7 @@ def _openmp():
         import threadpoolctl
     except ImportError:
         return found
-    for library in threadpoolctl.threadpool_info():
+    for library in ask("OpenMP libraries", threadpoolctl.threadpool_info) or ():
         if library["user_api"] == "openmp":
             file = os.path.basename(library["filepath"])
             found.append(f"{file} with {library['num_threads']} threads")
