@@ -161,7 +161,7 @@ const char *relu_ext_available_isa(size_t i)
 int relu_ext_use_isa(const char *name)
 {
     const struct relu_ext_isa_row *isa;
-    for (size_t i = 0; (isa = relu_ext_find_isa(i)) != NULL; i++)
+    for (size_t i = 0; name != NULL && (isa = relu_ext_find_isa(i)) != NULL; i++)
         if (strcmp(isa->name, name) == 0) {
             atomic_store(&relu_ext_isa_in_use, isa);
             return 0;

@@ -250,7 +250,7 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
  * are left raised. What relu_f32 and the others say of bounds, alignment, threads and cost
  * holds here; of the stack 50 KiB are used. y may be x itself if dtypes and strides are the
  * same, and may not overlap it otherwise. Returns 0, or -1, with nothing written, for a dtype,
- * ndim or axis that is none.
+ * ndim or axis that is none; NULL is no dtype.
  */
 RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
                                            const ptrdiff_t *x_strides, const char *y_dtype,
@@ -274,7 +274,7 @@ RELU_EXT_API const char *relu_ext_available_isa(size_t i);
 /*
  * Use the instruction set of that name from now on, in all threads. Returns 0,
  * or -1, with nothing changed, for a name that relu_ext_available_isa does not
- * list. Safe at any time: a call under way finishes with the one it began with.
+ * list, and for NULL. Safe at any time: a call under way finishes with the one it began with.
  */
 RELU_EXT_API int relu_ext_use_isa(const char *name);
 

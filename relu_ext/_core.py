@@ -67,8 +67,11 @@ def _with_gil(name, restype, *argtypes):
 _register = _with_gil("relu_ext_register", ctypes.py_object, ctypes.c_int, ctypes.py_object)
 _add_type = _with_gil("relu_ext_add_type", ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
 
+if (fast := os.environ.get("RELU_EXT_FAST_CALL") or "1") not in ("0", "1"):
+    raise ImportError(f"RELU_EXT_FAST_CALL={fast!r} must be 1, the default, or 0")
+
 try:
-    _registered: dict = _register(os.environ.get("RELU_EXT_FAST_CALL", "1") != "0", DOCS)
+    _registered: dict = _register(fast == "1", DOCS)
 except Exception as error:
     raise ImportError(f"relu_ext cannot be imported here: {error}") from error
 relu = _registered["relu"]

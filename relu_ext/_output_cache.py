@@ -71,23 +71,31 @@ def set_output_cache(nbytes):
 
     Parameters
     ----------
-    nbytes : int
-        The most bytes to keep; 0 keeps nothing, and NumPy then allocates every result.
-        Sizes are rounded up, by an eighth at most (from 8 to 16 MiB, by a quarter), so
-        leave that much room.
+    nbytes : int or str
+        The most bytes to keep, also as a text: ``"256M"``, or with ``K`` or ``G``; 0 keeps
+        nothing, and NumPy then allocates every result. Sizes are rounded up, by an eighth
+        at most (from 8 to 16 MiB, by a quarter), so leave that much room.
 
     Raises
     ------
     TypeError
-        If `nbytes` is not an integer.
+        If `nbytes` is neither an integer nor a text.
     ValueError
-        If `nbytes` is negative.
+        If `nbytes` is negative, or a text that is not a number of bytes.
 
     See Also
     --------
     get_output_cache : what came of it.
     """
-    nbytes = operator.index(nbytes)
+    if isinstance(nbytes, str):
+        nbytes = _parse(nbytes)
+    try:
+        nbytes = operator.index(nbytes)
+    except TypeError:
+        raise TypeError(
+            f"the number of bytes to keep must be an integer, or a text such as '256M', not "
+            f"{nbytes!r}"
+        ) from None
     if nbytes < 0:
         raise ValueError(f"the number of bytes to keep must be at least 0, not {nbytes}")
     lib.relu_ext_set_output_cache(min(nbytes, 2 ** (8 * ffi.sizeof("size_t")) - 1))
@@ -127,15 +135,18 @@ def _own_limit(kind):
 
 def _parse(text):
     """Bytes of a text like ``256M``."""
-    if not (match := re.fullmatch("([0-9]{1,100})([KMG]?)", text, re.IGNORECASE)):
-        raise ImportError(
-            f"RELU_EXT_OUTPUT_CACHE={text!r} is not a number of bytes to keep for large "
-            "results; valid are 0 (none), 1000000, 256M, 1G, ..."
+    if not (match := re.fullmatch("([0-9]{1,100})([KMGkmg]?)", text)):
+        raise ValueError(
+            f"{text!r} is not a number of bytes to keep for large results; valid are 0 (none), "
+            "1000000, 256M, 1G, ..."
         )
     return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2].upper()]
 
 
 if text := os.environ.get("RELU_EXT_OUTPUT_CACHE"):
-    set_output_cache(_parse(text))
+    try:
+        set_output_cache(text)
+    except ValueError as error:
+        raise ImportError(f"RELU_EXT_OUTPUT_CACHE={error}") from None
 elif sys.platform.startswith("linux"):  # elsewhere nothing is kept
     set_output_cache(min(_MOST, _memory() // _SHARE))

@@ -4,6 +4,7 @@ import contextlib
 import math
 import operator
 import os
+import re
 
 from relu_ext._cgroups import limits
 from relu_ext._core import lib
@@ -99,11 +100,11 @@ def _quota(quota, period):
 
 
 if text := os.environ.get("RELU_EXT_NUM_THREADS"):
-    try:
-        set_num_threads(int(text))
-    except ValueError:
+    # int() would also take "+2", " 2 ", "1_0" and the digits of other scripts.
+    if not re.fullmatch("0*[1-9][0-9]{0,99}", text):
         raise ImportError(
             f"RELU_EXT_NUM_THREADS={text!r} is not a number of threads; valid are 1, 2, 3, ..."
-        ) from None
+        )
+    set_num_threads(int(text))
 elif quota := _cpu_quota():
     set_num_threads(quota)

@@ -59,6 +59,7 @@ READ_ONLY = "output array is read-only"
 NO_ARRAY = "return arrays must be of ArrayType"
 SIGNATURE = "No loop matching the specified signature and casting was found for ufunc relu"
 THREADS = "the number of threads must be "
+BYTES = "the number of bytes to keep must be "
 
 
 def cast(ufunc, what, a, b, rule):
@@ -209,6 +210,12 @@ ROWS = [
     (lambda o: set_num_threads(None), TypeError, THREADS + "an integer, not None"),
     (lambda o: relu_ext.num_threads(0).__enter__(), ValueError, THREADS + "at least 1, not 0"),
     (lambda o: relu_ext.num_threads([]).__enter__(), TypeError, THREADS + r"an integer, not \[\]"),
+    # Bytes to keep.
+    (lambda o: relu_ext.set_output_cache(-1), ValueError, BYTES + "at least 0, not -1"),
+    (lambda o: relu_ext.set_output_cache(1.5), TypeError, BYTES + r"an integer, .*, not 1\.5"),
+    (lambda o: relu_ext.set_output_cache(b"1M"), TypeError, BYTES + "an integer, .*, not b'1M'"),
+    (lambda o: relu_ext.set_output_cache(None), TypeError, BYTES + "an integer, .*, not None"),
+    (lambda o: relu_ext.set_output_cache("1 M"), ValueError, "'1 M' is not a number of bytes .*"),
     # Pointers.
     (lambda o: lib.relu_f32(o.x, o.y), TypeError, "relu_f32 expected 3 arguments, got 2"),
     (lambda o: lib.relu_f32(o.x, o.y, 12), TypeError, ".* must be a cdata pointer, not .*ndarray"),
@@ -264,13 +271,18 @@ class slow:
 # What the environment may say.
 
 ISAS = re.escape(", ".join(relu_ext.available_isas()))
+# Digits and letters of other scripts, which Python's functions take for 2, 1K, ...
+ODD = ["٢", "２", "²", "1\N{KELVIN SIGN}", "1Ｋ", "+2", " 2", "2 ", "2\n", "1_0", "0x2"]
 ENVIRONMENT = [
     *(("RELU_EXT_ISA", value, f".* is not an instruction set that this CPU can run; .*: {ISAS}")
-      for value in ("avx1024", "AVX2", "avx2 ", "0", "\udcff", "x" * 10_000)),
+      for value in ("avx1024", "AVX2", "avx2 ", "ａｖｘ２", "ba\N{LATIN SMALL LETTER LONG S}eline",
+                    "0", "\udcff", "x" * 10_000)),
     *(("RELU_EXT_NUM_THREADS", value, ".* is not a number of threads; valid are 1, 2, 3, ...")
-      for value in ("0", "-1", "two", "1.5", " ", "9" * 5000)),
+      for value in (*ODD, "0", "-1", "two", "1.5", " ", "9" * 5000)),
     *(("RELU_EXT_OUTPUT_CACHE", value, ".* is not a number of bytes .*; valid are 0 .*, 256M, .*")
-      for value in ("-1", "many", "1.5", " ", "²", "0x10", "1T", "9" * 5000)),
+      for value in (*ODD, "-1", "many", "1.5", " ", "1T", "9" * 5000)),
+    *(("RELU_EXT_FAST_CALL", value, ".* must be 1, the default, or 0")
+      for value in (*ODD, "٠", "00", "2", "off", "True", " ")),
 ]
 
 

@@ -47,6 +47,29 @@ def test_unknown_name_changes_nothing(isa):
         assert relu_ext.isa() == isa
 
 
+# In a process of their own: a name that is looked at all the same ends it.
+NULL_NAMES = """
+from relu_ext import ffi, isa, lib
+before = isa()
+assert lib.relu_ext_use_isa(ffi.NULL) == -1 and isa() == before
+x = ffi.new("float[4]", [-1] * 4)
+step, size, one = ffi.new("ptrdiff_t[1]", [4]), ffi.new("size_t[1]", [4]), ffi.new("double[4]")
+names = ffi.new("char[]", b"f32"), ffi.new("char[]", b"f33"), ffi.NULL
+for a in names:
+    for b in names:
+        both = a == b == names[0]
+        call = lib.relu_ext_scale_shift_relu(a, x, step, b, x, step, size, 1, 0, one, one)
+        assert call == (0 if both else -1), (a, b)
+        assert list(x) == [0 if both else -1] * 4
+        x[0:4] = [-1] * 4
+"""
+
+
+def test_null_is_no_name():
+    done = run_python(NULL_NAMES)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_c_list_ends_with_null():
     available = relu_ext.available_isas()
     for i in (len(available), len(available) + 1, 1000):

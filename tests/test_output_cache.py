@@ -656,16 +656,20 @@ def test_each_thread_touches_its_own_part_first():
     "text, nbytes",
     [("0", 0), ("1234567", 1234567), ("40M", 40 * MIB), ("2k", 2048), ("1G", 2**30)],
 )
-def test_environment(text, nbytes):
+def test_limit_as_text(text, nbytes):
+    """The environment variable and the function take the same."""
     code = "print(get_output_cache().limit); relu(np.ones(4 * MIB, np.int8))"
     assert int(run(code, RELU_EXT_OUTPUT_CACHE=text)) == nbytes
+    set_output_cache(text)
+    assert get_output_cache().limit == nbytes
 
 
 @once
 @pytest.mark.parametrize("text", ["many", "-1", "1.5G", "10 M", "10MB", "²"])
-def test_bad_environment(text):
-    with pytest.raises(ImportError, match="RELU_EXT_OUTPUT_CACHE='.*256M"):
-        _output_cache._parse(text)
+def test_bad_text(text):
+    with pytest.raises(ValueError, match="'.*' is not a number of bytes .*256M"):
+        set_output_cache(text)
+    assert get_output_cache().limit == LIMIT
     with pytest.raises(AssertionError, match=f"ImportError: RELU_EXT_OUTPUT_CACHE='{text}"):
         run("", RELU_EXT_OUTPUT_CACHE=text, PYTHONIOENCODING="utf-8")
 

@@ -202,14 +202,14 @@ long sysconf(int name)
 
 /* The second is what a file is compiled to call that asks for 64-bit offsets. */
 #define MAP(name)                                                                      \
-    void *name(void *at, size_t size, int protection, int flags, int file, off_t offset) \
+    void *name(void *at, size_t size, int protection, int flags, int file, off_t off)  \
     {                                                                                  \
         if (denied & 2) {                                                              \
             errno = EPERM;                                                             \
             return MAP_FAILED;                                                         \
         }                                                                              \
-        return ((void *(*)(void *, size_t, int, int, int, off_t))dlsym(RTLD_NEXT, #name))( \
-            at, size, protection, flags, file, offset);                                \
+        void *(*next)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, #name); \
+        return next(at, size, protection, flags, file, off);                           \
     }
 MAP(mmap)
 MAP(mmap64)
@@ -248,7 +248,9 @@ def shim(tmp_path_factory):
 
 @linux_only
 @pytest.mark.skipif(not lib.relu_ext_fast_calls(), reason="only plain calls use the cache")
-@pytest.mark.parametrize("what", [1, 2, 4, 8, 15], ids=["sysconf", "mmap", "madvise", "atfork", "all"])
+@pytest.mark.parametrize(
+    "what", [1, 2, 4, 8, 15], ids=["sysconf", "mmap", "madvise", "atfork", "all"]
+)
 def test_a_failing_function_of_the_c_library(what, shim):
     denial = f"import ctypes; ctypes.CDLL(None).deny({what})"
     if what & 9:  # what the cache cannot do without

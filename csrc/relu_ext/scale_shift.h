@@ -385,7 +385,8 @@ enum { RELU_EXT_SCALE_SHIFT_COUNT = sizeof relu_ext_scale_shift_pairs / sizeof *
 static const struct relu_ext_scale_shift_pair *relu_ext_scale_shift_find(const char *x_dtype,
                                                                          const char *y_dtype)
 {
-    for (size_t i = 0; i < RELU_EXT_SCALE_SHIFT_COUNT; i++)
+    const bool named = x_dtype != NULL && y_dtype != NULL;
+    for (size_t i = 0; named && i < RELU_EXT_SCALE_SHIFT_COUNT; i++)
         if (strcmp(relu_ext_scale_shift_pairs[i].x, x_dtype) == 0
             && strcmp(relu_ext_scale_shift_pairs[i].y, y_dtype) == 0)
             return &relu_ext_scale_shift_pairs[i];
