@@ -15,6 +15,12 @@ try:
 except ModuleNotFoundError as _error:
     if _error.name != "relu_ext._relu_ext":
         raise
+    _package = os.path.dirname(__file__)
+    if not os.path.isdir(_package):
+        raise ImportError(
+            f"relu_ext cannot be imported from a zip file, {os.path.dirname(_package)}, as it has "
+            "a compiled module: unpack the file, or run `pip install` on it if it is a wheel"
+        ) from None
     raise ImportError(
         "relu_ext is not built here: run `pip install .` (`pip install -e .` to work on it) "
         "in its source tree, or leave that directory"

@@ -115,7 +115,8 @@ def _explained(error, array, name, instead):
     """The error that the ufunc raised, in the words of somebody who meant to work in place."""
     if not isinstance(array, ndarray):
         return TypeError(
-            f"{name} is a {type(array).__name__}, and only an ndarray can be overwritten; "
+            f"{name} is a {type(array).__name__} that cannot be overwritten ({error}): pass an "
+            "ndarray, or an object with a writable typed buffer, DLPack or __array_interface__; "
             f"use {instead} for a new array"
         )
     if not array.flags.writeable:

@@ -74,6 +74,13 @@ def overwritten(text, name, described):
     return rf"{text}; {name}, to be overwritten, has {described}: pass operands that go together.*"
 
 
+class Deciding:
+    """As a Series of polars: has a say in what ufuncs do, and refuses to be overwritten."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        raise NotImplementedError("I do not want")
+
+
 ROWS = [
     # How many arguments, and their names.
     (lambda o: relu(), TypeError, r"relu\(\) takes from 1 to 2 positional arguments but 0 .*"),
@@ -180,6 +187,11 @@ ROWS = [
     (lambda o: relu_(None), TypeError, in_place("x", "relu(x)", "NoneType")),
     (lambda o: relu_(-1), TypeError, in_place("x", "relu(x)", "int")),
     (lambda o: relu_(np.float32(-1)), TypeError, in_place("x", "relu(x)", "float32")),
+    (lambda o: relu_(Deciding()), TypeError,
+     r"x is a Deciding that cannot be overwritten \(I do not want\): pass an ndarray, .* buffer, "
+     r"DLPack or __array_interface__; use relu\(x\) for a new array"),
+    (lambda o: relu_grad_(Deciding(), o.x), TypeError,
+     r"dy is a Deciding that cannot be overwritten \(I do not want\): .*; use relu_grad\(dy, .*"),
     (lambda o: relu_(object()), TypeError, in_place("x", "relu(x)", "object")),
     (lambda o: relu_(i for i in (1, 2)), TypeError, in_place("x", "relu(x)", "generator")),
     (lambda o: relu_(o.read_only), ValueError, r"x is read-only; use relu\(x\) for a new array"),

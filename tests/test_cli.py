@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import textwrap
 import time
 import types
 import warnings
+import zipfile
 from pathlib import Path
 
 import hypothesis
@@ -30,7 +32,7 @@ from arrays import assert_same_bits, new
 
 import relu_ext
 from relu_ext.__main__ import main
-from relu_ext._cli import apply, plot, replace
+from relu_ext._cli import apply, check, plot, replace
 from relu_ext._cli.source import Source
 
 
@@ -49,6 +51,24 @@ def test_first_run():
     assert relu_ext.__version__ in done.stdout
     assert "DIFFERENT" not in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "threads, cpu, shares",
+    [(1, 1, None), (1, 0.5, ("50%", "50%")), (2, 2, None), (2, 1, ("50%", "100%"))],
+)
+def test_first_run_on_a_busy_machine(threads, cpu, shares, monkeypatch, capsys):
+    """Each call takes a second by the clock, and `cpu` seconds of CPU in all its threads."""
+    clocks = {"perf_counter": itertools.count().__next__,
+              "process_time": itertools.count(0, cpu).__next__}
+    monkeypatch.setattr(check, "time", types.SimpleNamespace(**clocks))
+    monkeypatch.setattr(relu_ext, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    check.run(mebibytes=1, rounds=2)
+    said = capsys.readouterr().out
+    assert ("busy" in said) == (shares is not None)
+    for share in shares or ():
+        assert share in said
 
 
 def test_installed_command():
@@ -211,6 +231,26 @@ def test_import_from_an_unbuilt_source_tree(tmp_path):
     assert message.startswith("ImportError: ")
     assert "pip install" in message
     # A sentence, and not the end of one about something that failed before it.
+    assert "During handling" not in done.stderr
+
+
+def test_import_from_a_zip_file(tmp_path):
+    package = Path(relu_ext.__file__).parent
+    with zipfile.ZipFile(tmp_path / "packages.zip", "w") as file:
+        for source in package.rglob("*.py"):
+            file.write(source, Path("relu_ext", source.relative_to(package)))
+    path = [str(tmp_path / "packages.zip"), *site.getsitepackages()]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import relu_ext"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: relu_ext cannot be imported from a zip file, ")
+    assert "packages.zip" in message and "pip install" in message
     assert "During handling" not in done.stderr
 
 
