@@ -9,6 +9,46 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
+# After setuptools, which brings it since Python 3.12.
+from distutils.ccompiler import new_compiler  # isort: skip
+from distutils.sysconfig import customize_compiler  # isort: skip
+
+PROGRAM = "#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n"
+WITH_PYTHON = "#include <Python.h>\nint main(void) { return !PY_VERSION_HEX; }\n"
+WITH_OPENMP = "#include <omp.h>\nint main(void) { return !omp_get_max_threads(); }\n"
+
+NO_COMPILER = """\
+relu_ext is built from C, and there is no C compiler here that works (tried: {tried}). Get one:
+`apt install build-essential`, `dnf install gcc`, `xcode-select --install`, or MSVC's Build Tools."""
+NO_HEADERS = """\
+relu_ext is built from C, and Python.h is not here ({tried}), which belongs to Python's headers.
+Get them: `apt install python3-dev` or `dnf install python3-devel`, for the Python that you run."""
+
+
+def builds(compiler, program, flags=(), link=True):
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text(program)
+        options = {"output_dir": folder, "extra_postargs": list(flags)}
+        try:
+            objects = compiler.compile([str(source)], **options)
+            if link:
+                compiler.link_executable(objects, "probe", **options)
+        except (CompileError, LinkError):
+            return False
+    return True
+
+
+def require_compiler():
+    """Before anything else is done, as the reason would be the last of many lines."""
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    if not builds(compiler, PROGRAM):
+        raise SystemExit(NO_COMPILER.format(tried=getattr(compiler, "compiler", ["cl.exe"])[0]))
+    headers = sorted({sysconfig.get_path("include"), sysconfig.get_path("platinclude")})
+    if not builds(compiler, WITH_PYTHON, [f"-I{folder}" for folder in headers], link=False):
+        raise SystemExit(NO_HEADERS.format(tried=", ".join(headers)))
+
 
 class BuildWithOpenMP(build_ext):
     """Turns OpenMP on where it builds, unless the environment variable RELU_EXT_OPENMP is 0."""
@@ -16,26 +56,14 @@ class BuildWithOpenMP(build_ext):
     def build_extensions(self):
         windows = self.compiler.compiler_type == "msvc"
         flag = "/openmp" if windows else "-fopenmp"
-        if os.environ.get("RELU_EXT_OPENMP") != "0" and self.builds_with(flag):
+        wanted = os.environ.get("RELU_EXT_OPENMP") or "1"
+        if wanted not in ("0", "1"):
+            raise SystemExit(f"RELU_EXT_OPENMP={wanted!r} must be 1, the default, or 0")
+        if wanted == "1" and builds(self.compiler, WITH_OPENMP, [flag]):
             for extension in self.extensions:
                 extension.extra_compile_args.append(flag)
                 extension.extra_link_args += [] if windows else [flag]
         super().build_extensions()
-
-    def builds_with(self, flag):
-        with tempfile.TemporaryDirectory() as folder:
-            probe = Path(folder, "probe.c")
-            probe.write_text("#include <omp.h>\nint main(void) { return !omp_get_max_threads(); }\n")
-            try:
-                objects = self.compiler.compile(
-                    [str(probe)], output_dir=folder, extra_postargs=[flag]
-                )
-                self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=[flag]
-                )
-            except (CompileError, LinkError):
-                return False
-        return True
 
 
 class BuildWithCSources(build_py):
@@ -44,6 +72,7 @@ class BuildWithCSources(build_py):
     sources = sorted([*Path("csrc").glob("*.[ch]"), *Path("csrc", "relu_ext").glob("*.h")])
 
     def run(self):
+        require_compiler()  # here, as this command is the first of a build
         super().run()
         if self.editable_mode:
             link = Path("relu_ext", "include")

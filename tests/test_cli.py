@@ -234,6 +234,71 @@ def test_import_from_an_unbuilt_source_tree(tmp_path):
     assert "During handling" not in done.stderr
 
 
+def built_without(tmp_path, **environment):
+    """What building a copy of the source tree says."""
+    root = Path(__file__).parents[1]
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(root / name, tmp_path)
+    ignored = shutil.ignore_patterns("*.so", "*.pyd", "include", "__pycache__")
+    for name in ("relu_ext", "csrc"):
+        shutil.copytree(root / name, tmp_path / name, ignore=ignored)
+    return subprocess.run(
+        [sys.executable, "setup.py", "-q", "build"],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the compiler is not found by its name")
+@pytest.mark.parametrize(
+    "compiler, missing, help",
+    [
+        ("no-such-compiler", "no C compiler .* works .tried: no-such-compiler.", "build-essential"),
+        ("false", "no C compiler .* works .tried: false.", "build-essential"),
+        ("{path}/without-headers", "Python.h is not here", "python3-dev"),
+    ],
+)
+def test_build_without_a_compiler(compiler, missing, help, tmp_path):
+    """The reason and what to do, in the last two lines, before anything was built."""
+    pytest.importorskip("setuptools")
+    wrapper = tmp_path / "without-headers"
+    wrapper.write_text(
+        '#!/bin/sh\nfor a; do case $a in *.c) grep -q Python.h "$a" && exit 1;; esac; done\n'
+        'exec cc "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    done = built_without(tmp_path, CC=compiler.format(path=tmp_path))
+    assert done.returncode == 1
+    why, what = done.stderr.splitlines()[-2:]
+    assert re.search(missing, why), done.stderr
+    assert help in what
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "build").exists()
+
+
+def test_the_benchmark_without_its_extra():
+    root = Path(__file__).parents[1]
+    if not (root / "bench").is_dir():
+        pytest.skip("bench/ is not here, as in an sdist")
+    code = (
+        "import runpy, sys; sys.modules['rich'] = None; sys.argv = ['-m']; "
+        "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    for module in ("bench", "bench.images", "bench.memory", "bench.training"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(module=module)],
+            cwd=root,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert re.fullmatch(
+            r"the benchmark needs .*\brich\b.*: run `pip install -e '\.\[bench\]'`\n", done.stderr
+        ), done.stderr
+
+
 def test_import_from_a_zip_file(tmp_path):
     package = Path(relu_ext.__file__).parent
     with zipfile.ZipFile(tmp_path / "packages.zip", "w") as file:
