@@ -55,7 +55,7 @@ def threads(all_threads):
     def convert(text):
         counts = [str(all_threads) if part == "all" else part for part in text.split(",")]
         if not all(count.isdecimal() and int(count) for count in counts):
-            raise argparse.ArgumentTypeError(f"{text!r}: say all, or numbers from 1 on")
+            raise argparse.ArgumentTypeError(f"{text!r} must be all, or numbers from 1 on")
         return sorted(set(map(int, counts)))
 
     return convert
@@ -63,7 +63,7 @@ def threads(all_threads):
 
 def positive(text):
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 on")
     return int(text)
 
 
@@ -79,7 +79,7 @@ def function(name):
     try:
         return Custom(name, operator.attrgetter(attribute)(importlib.import_module(module)))
     except (ImportError, AttributeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{name!r} is no MODULE:FUNCTION: {error}") from None
+        raise argparse.ArgumentTypeError(f"{name!r} must be MODULE:FUNCTION: {error}") from None
 
 
 def parse(argv, all_threads):

@@ -80,7 +80,7 @@ def overwritable(x, name, instead):
         )
     if any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True)):
         raise ValueError(
-            f"{name} has elements that are one and the same in memory; pass a copy of it, or use "
+            f"{name} has several elements in the same place in memory; pass a copy of it, or use "
             f"{instead} for a new array"
         )
     return array
@@ -124,11 +124,11 @@ def _is_typed(view, x):
 def _from_dlpack(x, name, write):
     # PyTorch's mark that the numbers are minus what the memory has; DLPack has none.
     if getattr(x, "is_neg", bool)():
-        raise ValueError(f"its negation is still to be done: pass {name}.resolve_neg()")
+        raise ValueError(f"it is the negative of what its memory holds: pass {name}.resolve_neg()")
     device = int(x.__dlpack_device__()[0])
     if device not in _HOST_DEVICES:
         raise ValueError(
-            f"its memory is not the CPU's (DLPack device type {device}): copy it there first"
+            f"it is not in the CPU's memory (DLPack device type {device}): copy it there first"
         )
     try:
         capsule = x.__dlpack__(max_version=(1, 0))
@@ -138,9 +138,9 @@ def _from_dlpack(x, name, write):
         managed = _pointer(capsule, b"dltensor_versioned")
         major, minor, _, _, flags = _VERSION.unpack(ctypes.string_at(managed, _VERSION.size))
         if major != 1:
-            raise ValueError(f"it speaks DLPack {major}.{minor}, not 1")
+            raise ValueError(f"its version of DLPack must be 1, not {major}.{minor}")
         if write and flags & _COPIED:
-            raise ValueError("it gives a copy of its memory only")
+            raise ValueError("it lends a copy of its memory, not the memory itself")
         writable = not flags & _READ_ONLY
         tensor = managed + _VERSION.size
     else:
@@ -170,7 +170,9 @@ def _from_dlpack(x, name, write):
     try:
         import ml_dtypes
     except ImportError:
-        raise TypeError(f"{name} has dtype {added}: `pip install ml_dtypes` adds it") from None
+        raise TypeError(
+            f"{name} has dtype {added}, which NumPy has from ml_dtypes: pip install ml_dtypes"
+        ) from None
     return array.view(getattr(ml_dtypes, added))
 
 

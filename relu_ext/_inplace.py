@@ -124,5 +124,5 @@ def _explained(error, array, name, instead):
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(
         f"{error}; {name}, to be overwritten, has dtype {array.dtype} and shape {array.shape}: "
-        "pass operands that go together, of dtypes that the function has a loop for"
+        f"pass shapes that fit together, and dtypes of {instead.partition('(')[0]}.types"
     )

@@ -71,7 +71,7 @@ def in_place(name, instead, of):
 
 
 def overwritten(text, name, described):
-    return rf"{text}; {name}, to be overwritten, has {described}: pass operands that go together.*"
+    return rf"{text}; {name}, to be overwritten, has {described}: pass shapes that fit .*\.types"
 
 
 class Deciding:

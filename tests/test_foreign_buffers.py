@@ -499,7 +499,7 @@ def test_immutable_memory_of_an_old_capsule():
 def test_elements_that_are_one_in_memory():
     memory = np.full(1, -1.0)
     target = np.lib.stride_tricks.as_strided(memory, (4,), (0,))
-    refuse(ValueError, "same in memory", Interface(target), memory, np.arange(-1.0, 3))
+    refuse(ValueError, "the same place in memory", Interface(target), memory, np.arange(-1.0, 3))
 
 
 def test_lanes_and_codes_that_numpy_does_not_have():
@@ -522,7 +522,7 @@ def test_tensors_that_cannot_be_written():
     refuse(ValueError, "resolve_neg", torch.ones(3, dtype=torch.complex64).conj().imag, memory)
     refuse(ValueError, "is a Tensor.*layout", torch.ones(3).to_sparse(), memory)
     refuse(ValueError, "meta", torch.ones(3, device="meta"), memory)
-    refuse(ValueError, "same in memory", torch.tensor(-1.0).expand(3), memory)
+    refuse(ValueError, "the same place in memory", torch.tensor(-1.0).expand(3), memory)
     with pytest.raises(ValueError, match="detach"):
         relu_grad_(np.ones(3, np.float32), grad)
     with pytest.raises(ValueError, match="meta"):

@@ -74,9 +74,9 @@ exit codes: 0 done; 2 it cannot be done, and no file was changed
 def run(parser, args):
     low, high = args.range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        parser.error(f"--range {low:g} {high:g}: two numbers are needed, the lower one first")
+        parser.error(f"--range {low:g} {high:g}: must be two numbers, the lower one first")
     if args.output and not args.output.lower().endswith(FORMATS):
-        parser.error(f"{args.output}: a picture's name ends in {', '.join(FORMATS)}")
+        parser.error(f"{args.output}: a picture's name must end in {', '.join(FORMATS)}")
     try:
         import matplotlib
         from matplotlib.figure import Figure

@@ -50,7 +50,7 @@ def relu(x: jax.typing.ArrayLike) -> jax.Array:
     x = jax.numpy.asarray(x)
     # Here, because JAX would turn an error of the callback into one of its runtime's.
     if relu_ext.relu.resolve_dtypes((x.dtype, None))[1] != x.dtype:
-        raise TypeError(f"relu has no loop for {x.dtype}; use a dtype of relu_ext.relu")
+        raise TypeError(f"x has dtype {x.dtype}; it must be one that relu_ext.relu takes")
     return _relu(x)
 
 
