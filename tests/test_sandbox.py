@@ -18,7 +18,7 @@ import textwrap
 
 import pytest
 
-from relu_ext import _output_cache, _system, _threads, lib
+from relu_ext import _output_cache, _system, _threads
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has what is denied here"
@@ -247,7 +247,6 @@ def shim(tmp_path_factory):
 
 
 @linux_only
-@pytest.mark.skipif(not lib.relu_ext_fast_calls(), reason="only plain calls use the cache")
 @pytest.mark.parametrize(
     "what", [1, 2, 4, 8, 15], ids=["sysconf", "mmap", "madvise", "atfork", "all"]
 )

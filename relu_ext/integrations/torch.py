@@ -59,8 +59,8 @@ def relu(x: torch.Tensor) -> torch.Tensor:
     """
     if not isinstance(x, torch.Tensor):
         raise TypeError(
-            f"x must be a tensor, not of type {type(x).__name__}; relu_ext.relu takes arrays and what "
-            "can become one"
+            f"x must be a tensor, not of type {type(x).__name__}; relu_ext.relu takes arrays "
+            "and what can become one"
         )
     return _Relu.apply(x)
 
