@@ -101,18 +101,17 @@ with contextlib.suppress(AttributeError):
         if isinstance(_ufunc, np.ufunc):
             _ufunc.__module__ = "relu_ext"
 
-# The dtypes that ml_dtypes adds to NumPy, under our names for them.
+# The dtypes that ml_dtypes adds to NumPy, under our names for them; none if it is old or broken,
+# or where a mock stands in for it, as it may where documentation is built.
 try:
     import ml_dtypes
-except ImportError:
-    pass
-else:
-    for theirs, ours in (
-        ("bfloat16", b"bf16"),
-        ("float8_e5m2", b"f8e5m2"),
-        ("float8_e4m3fn", b"f8e4m3fn"),
-    ):
-        added = getattr(ml_dtypes, theirs, None)
-        # Where documentation is built, a mock may stand in for the package.
-        if isinstance(added, type) and issubclass(added, np.generic):
-            _add_type(np.dtype(added).num, ours)
+except Exception:
+    ml_dtypes = None
+for theirs, ours in (
+    ("bfloat16", b"bf16"),
+    ("float8_e5m2", b"f8e5m2"),
+    ("float8_e4m3fn", b"f8e4m3fn"),
+):
+    added = getattr(ml_dtypes, theirs, None)
+    if isinstance(added, type) and issubclass(added, np.generic):
+        _add_type(np.dtype(added).num, ours)

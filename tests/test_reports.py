@@ -59,20 +59,36 @@ def test_pickles_name_the_package(run):
     assert {"relu", "relu_grad", "leaky_relu", "add_relu"} <= set(names.decode().split())
 
 
-def test_a_stand_in_for_ml_dtypes(run, tmp_path):
-    """Sphinx #4554 and the like: a mock where a package is looked for, and believed."""
-    (tmp_path / "ml_dtypes.py").write_text("class bfloat16: pass\n")
-    # NumPy takes that class for the dtype of objects, whose pointers are no numbers.
+STAND_INS = {
+    "class": "class bfloat16: pass",  # which NumPy takes for the dtype of objects
+    "mock": "from unittest.mock import MagicMock; bfloat16 = MagicMock()",
+    "broken": "raise AttributeError('_ARRAY_API not found')",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_ml_dtypes_that_is_none(kind, run, tmp_path):
+    """
+    Sphinx #4554, a mock of a package that is believed; pandas #59203, an import that fails for an
+    optional package that is broken.
+    """
+    (tmp_path / "ml_dtypes.py").write_text(STAND_INS[kind])
     run(
         """
         import numpy as np, relu_ext
         objects = np.array([1.5, -2.0, None])
-        for function in relu_ext.relu, relu_ext.relu_bits, relu_ext.activity:
+        for function, *arguments in [
+            (relu_ext.relu,),
+            (relu_ext.relu_bits,),
+            (relu_ext.activity,),
+            (relu_ext.scale_shift_relu, 1, 0),
+        ]:
             try:
-                function(objects)
+                function(objects, *arguments)
             except TypeError:
                 continue
-            raise AssertionError(f"{function} takes objects")
+            raise AssertionError(f"{function} takes objects, whose pointers are no numbers")
         assert relu_ext.relu(np.float32(-1)) == 0
         """
     )
