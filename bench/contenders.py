@@ -560,7 +560,7 @@ class Empty(Contender):
 
     name, label = "empty", "empty call"
     peer = False
-    spellings = dict.fromkeys(OPERATIONS, ["is_(x, out)"])
+    spellings = {op: ["is_(x, out)"] for op in OPERATIONS}
 
     def names(self, arrays, threads):
         return super().names(arrays, threads) | {"is_": operator.is_}

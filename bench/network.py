@@ -1,5 +1,6 @@
 """A multilayer perceptron in NumPy, whose activations work in place, forward and backward."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Callable
 
@@ -55,7 +56,7 @@ class Network:
     def __init__(self, widths, activation, rng, *, scale=1.0, bias=0.0, dtype=np.float32):
         self.activation = activation
         self.weights, self.biases = [], []
-        for inputs, outputs in zip(widths, widths[1:]):
+        for inputs, outputs in itertools.pairwise(widths):
             deviation = scale * activation.gain / np.sqrt(inputs)
             weights = deviation * rng.standard_normal((inputs, outputs))
             self.weights.append(weights.astype(dtype))

@@ -152,7 +152,7 @@ def kill(digits, plan, advance, *, rate=0.02, bias=0.0):
     for seed in range(plan.seeds):
         network, rng = new_network(plan, 2, "relu", seed, bias=bias)
 
-        def dead():
+        def dead(network=network):
             return float(np.mean([dead_units(y) for y in network.forward(digits.x)[1:-1]]))
 
         before = dead()
@@ -405,8 +405,8 @@ def claims(gradients, training, by_rate, by_bias, exploding, plan):
         value, death = list(found.items())[-1]
         yield verdict(
             f"{what} kill units", death.after > 0.1,
-            f"{death.after:.0%} dead at {value:g}, and {list(found.values())[0].after:.0%} at "
-            f"{list(found)[0]:g}",
+            f"{death.after:.0%} dead at {value:g}, and {next(iter(found.values())).after:.0%} at "
+            f"{next(iter(found)):g}",
         )
     revived = {value: death for value, death in by_bias.items() if death.after < death.before}
     yield verdict(

@@ -36,7 +36,9 @@ def chunks(name, random, rng):
         word = np.dtype(f"u{dtype.itemsize}")
         last = 2**bits - 1
         starts = range(0, 2**bits, CHUNK)
-        every = (np.arange(s, min(s + CHUNK - 1, last) + 1).astype(word).view(dtype) for s in starts)
+        every = (
+            np.arange(s, min(s + CHUNK - 1, last) + 1).astype(word).view(dtype) for s in starts
+        )
         return len(starts), every
     corners = corner_patterns(name)
     count = -(-random // CHUNK)
@@ -82,7 +84,9 @@ def check(operation, name, random, progress):
             got_bytes, want_bytes = reference.value_bytes(got), reference.value_bytes(want)
             if (different := (got_bytes != want_bytes).any(axis=-1)).any():
                 i = int(np.argmax(different))
-                shown = [reference.bytes_of(a)[i][::-1].tobytes().hex() for a in (*inputs, got, want)]
+                shown = [
+                    reference.bytes_of(a)[i][::-1].tobytes().hex() for a in (*inputs, got, want)
+                ]
                 return tried + i, shown
         tried += x.size
         progress.update()

@@ -280,7 +280,7 @@ def value_size(name):
 def bytes_of(a):
     """The bytes of each element, in the machine's order, along a last axis."""
     native = np.array(a, dtype=a.dtype.newbyteorder("="), order="C", subok=False)
-    return native.reshape(a.shape + (1,)).view(np.uint8)
+    return native.reshape((*a.shape, 1)).view(np.uint8)
 
 
 def value_bytes(a):

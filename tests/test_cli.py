@@ -344,9 +344,9 @@ def test_apply_writes_into_a_pipe(tmp_path):
     source, pipe = tmp_path / "in.npy", tmp_path / "pipe"
     np.save(source, np.array([-1.0, 2.0]))
     os.mkfifo(pipe)
-    with subprocess.Popen([sys.executable, "-m", "relu_ext", "apply", source, pipe]) as process:
-        with open(pipe, "rb") as file:
-            content = file.read()
+    command = [sys.executable, "-m", "relu_ext", "apply", source, pipe]
+    with subprocess.Popen(command) as process, open(pipe, "rb") as file:
+        content = file.read()
     assert process.returncode == 0
     assert np.load(io.BytesIO(content)).tolist() == [0.0, 2.0]
 

@@ -114,7 +114,7 @@ def test_broadcast_parameter(isa, ufunc, shape, layout, rng):
 @pytest.mark.parametrize("streaming", [False, True])
 def test_long_arrays_with_one_parameter(isa, threads, streaming, rng):
     lib = relu_ext.lib
-    x, dy = np.resize(samples("f32", 4099, rng), 300_001), np.resize(samples("f32", 4001, rng), 300_001)
+    x, dy = (np.resize(samples("f32", n, rng), 300_001) for n in (4099, 4001))
     lib.relu_ext_set_stream_bytes(1 if streaming else 0)
     lib.relu_ext_set_parallel_bytes(1)
     try:
@@ -249,7 +249,7 @@ def test_slope_gradient_numerically(rng):
     x, slope = smooth_points(rng)[:400].reshape(4, 5, 20), rng.uniform(0, 1, 5)
     dy = rng.standard_normal(x.shape)
     for c in range(5):
-        def loss(s):
+        def loss(s, c=c):
             return (dy * prelu(x, np.where(np.arange(5) == c, s, slope))).sum()
 
         want = numerical(loss, slope[c])

@@ -138,7 +138,8 @@ def test_a_number_for_the_last_input(ufunc, char, parameter, rng):
     arrays = [new(char, (7, 90), rng) for _ in range(ufunc.nin - 1)]
     for some in arrays, [a[:, 1:50] for a in arrays], [a.T for a in arrays]:
         got, want = (
-            outcome(lambda k=how: ufunc(*some, parameter, **k)) for how in ({}, {"where": True})
+            outcome(lambda k=how, some=some: ufunc(*some, parameter, **k))
+            for how in ({}, {"where": True})
         )
         assert content(got) == content(want)
 

@@ -159,9 +159,9 @@ def calls(draw):
     # NumPy's conversions are its own, and not defined for all that is not finite.
     types = {*chars, loop.char, *([out_char] if kind != "none" else [])}
     finite = len(types) > 1
-    if finite and keywords.get("casting") == "unsafe":
-        if len({np.dtype(char).kind for char in types}) > 1:
-            keywords["casting"] = "same_kind"
+    kinds = {np.dtype(char).kind for char in types}
+    if len(kinds) > 1 and keywords.get("casting") == "unsafe":
+        keywords["casting"] = "same_kind"
 
     all_shapes = [*shapes, *([out_shape] if kind in ("own", "shared") else [])]
     where = [draw(places(s, k >= len(shapes), plain)) for k, s in enumerate(all_shapes)]

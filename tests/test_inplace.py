@@ -158,7 +158,7 @@ def test_result_would_not_fit(dy_shape, x_shape):
 def test_wrong_number_of_arguments():
     x = np.array([-1.0])
     for call in (
-        lambda: relu_(),
+        relu_,
         lambda: relu_(x, x),
         lambda: relu_grad_(x),
         lambda: relu_grad_(x, x, x),

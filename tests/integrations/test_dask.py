@@ -42,7 +42,7 @@ def inputs_for(ufunc, char, rng):
 
 @both
 def test_lazy(ufunc, rng):
-    inputs, chunked = inputs_for(ufunc, "f", rng)
+    _, chunked = inputs_for(ufunc, "f", rng)
 
     def fail(block):
         raise AssertionError("computed before it was asked for")
