@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "relu_ext.h"
-#include "tables.h"
+#include "relu_ext/tables.h"
 
 enum { INPUTS_MAX = 2 };
 

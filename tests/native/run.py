@@ -33,14 +33,18 @@ STRICT = "-std=c11 -g -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all".split()
 CLANG_SANITIZE = ["-O1", *SANITIZE, "-Wno-pass-failed"]
 OVERREAD = (
-    "kernels.h",
-    "LANE_INT at_last = f(a[last], b[last], c[last], T);",
-    "LANE_INT at_last = f(a[last], b[last], c[last], T);\n"
+    "relu_ext/kernels_tmpl.h",
+    "RELU_EXT_INT at_last = f(a[last], b[last], c[last], threshold);",
+    "RELU_EXT_INT at_last = f(a[last], b[last], c[last], threshold);\n"
     "        (void)*(volatile const char *)(a + n);",
 )
-INFINITY = ("kernels.h", "LANE_INT mask = x > T ? -1 : 0;", "LANE_INT mask = x >= T ? -1 : 0;")
+INFINITY = (
+    "relu_ext/kernels_tmpl.h",
+    "RELU_EXT_INT mask = x > threshold ? -1 : 0;",
+    "RELU_EXT_INT mask = x >= threshold ? -1 : 0;",
+)
 LONGDOUBLE = (
-    "longdouble.h",
+    "relu_ext/longdouble_bits.h",
     "return RELU_EXT_NAN;",
     "return RELU_EXT_NOT_POSITIVE;",
 )
@@ -113,7 +117,7 @@ CONFIGURATIONS = {
         flags=["-O1", *SANITIZE],
         arguments=["140", "5"],
         fault=(
-            "relu_ext.c",
+            "relu_ext/compiler.h",
             "#define RELU_EXT_ANY_POINTER __attribute__((may_alias, aligned(1)))",
             "#define RELU_EXT_ANY_POINTER __attribute__((may_alias))",
         ),
@@ -126,9 +130,9 @@ CONFIGURATIONS = {
         runner=["valgrind", "-q", "--error-exitcode=99", "--leak-check=full"],
         arguments=["70", "32"],
         fault=(
-            "stream.h",
-            "s->fill(s->context, i, block, STREAM_BLOCK);",
-            "s->fill(s->context, i, block, STREAM_BLOCK - s->size);",
+            "relu_ext/stream.h",
+            "s->fill(s->context, i, block, RELU_EXT_STREAM_BLOCK);",
+            "s->fill(s->context, i, block, RELU_EXT_STREAM_BLOCK - s->size);",
         ),
         evidence="depends on uninitialised value",
     ),
@@ -138,7 +142,7 @@ CONFIGURATIONS = {
         flags=["-O3", "-fopenmp"],
         program="threads",
         arguments=["300"],
-        fault=("parallel.c", "column = begin % r->columns;", "column = 0;"),
+        fault=("python/threads.c", "column = begin % r->columns;", "column = 0;"),
         evidence=DIFFERS,
     ),
     "tsan": Configuration(
@@ -149,7 +153,7 @@ CONFIGURATIONS = {
         arguments=["100"],
         environment={"ARCHER_OPTIONS": "verbose=1"},
         fault=(
-            "parallel.c",
+            "python/threads.c",
             "part_begin(r, size, (size_t)t + 1, (size_t)threads));",
             "part_begin(r, size, (size_t)t + 1, (size_t)threads)\n"
             "                          + (t + 1 < threads));",
@@ -163,7 +167,7 @@ CONFIGURATIONS = {
         program="threads",
         arguments=["300"],
         fault=(
-            "parallel.c",
+            "python/threads.c",
             "atomic_store_explicit(&num_threads, n, memory_order_relaxed);",
             "*(int *)&num_threads = n;",
         ),
@@ -186,7 +190,7 @@ CONFIGURATIONS = {
         "s390x-linux-gnu",
         "s390x (big-endian; long double of 128 bits)",
         (
-            "longdouble.h",
+            "relu_ext/longdouble_bits.h",
             "#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__",
             "#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__",
         ),
@@ -206,7 +210,7 @@ CONFIGURATIONS = {
         flags=["-O3", "-static", "--target=arm-linux-gnueabihf", "-march=armv7-a", "-mfpu=neon"],
         runner=["qemu-arm"],
         arguments=["140", "16"],
-        fault=("relu_ext.c", "#if defined(__arm__)", "#if 0"),
+        fault=("relu_ext/compiler.h", "#if defined(__arm__)", "#if 0"),
         evidence=DIFFERS,
         libraries=["arm-linux-gnueabihf-gcc"],
     ),
@@ -307,7 +311,7 @@ def native(configuration, folder, options):
     command = [configuration.compiler, *STRICT, *configuration.flags, f"-I{sources}"]
     command += [HERE / f"{configuration.program}.c", sources / "relu_ext.c"]
     if configuration.program == "threads":
-        command += ["-DRELU_EXT_MODULE", sources / "parallel.c", "-pthread"]
+        command += ["-DRELU_EXT_INTERNAL=extern", sources / "python" / "threads.c", "-pthread"]
     done = run([*command, "-o", program, "-lm"], folder)
     if done.returncode != 0:
         return False, f"does not build\n{done.stdout}"

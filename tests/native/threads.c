@@ -5,7 +5,7 @@
  *
  *     threads [ROUNDS]
  *
- * Built with parallel.c and RELU_EXT_MODULE, with OpenMP or without. Nothing of the library
+ * Built with threads.c, with OpenMP or without. Nothing of the library
  * is called before the threads are: they race for the first call, too.
  */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "oracle.h"
-#include "parallel.h"
+#include "python/threads.h"
 
 enum {
     WORKERS = 4,
