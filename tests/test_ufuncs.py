@@ -25,6 +25,7 @@ from arrays import (
 
 import relu_ext
 from relu_ext import relu, relu_grad
+from relu_ext._ufunc_docs import DOCS
 
 # Every ufunc with every type that it has a loop for; of the others, which share theirs with
 # relu and relu_grad and whose kernels are tried elsewhere, one of each kind.
@@ -638,7 +639,15 @@ def test_pickle_loads_in_another_process(ufunc):
     assert done.stdout.decode().strip() == str(want)
 
 
-@pytest.mark.parametrize("name", ["relu", "relu_", "relu_grad", "relu_grad_", "scale_shift_relu"])
+@each_ufunc
+def test_docstring_is_kept(ufunc):
+    """NumPy has only a pointer to it."""
+    assert ufunc.__doc__.endswith(")\n\n" + DOCS[ufunc.__name__])
+
+
+@pytest.mark.parametrize(
+    "name", [*(u.__name__ for u in UFUNCS), "relu_", "relu_grad_", "scale_shift_relu"]
+)
 def test_examples_in_docstrings(name):
     (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(relu_ext, name), name)
     results = doctest.DocTestRunner().run(examples)
