@@ -54,11 +54,19 @@ def test_first_run():
 
 
 @pytest.mark.parametrize(
-    "threads, cpu, shares",
-    [(1, 1, None), (1, 0.5, ("50%", "50%")), (2, 2, None), (2, 1, ("50%", "100%"))],
+    "threads, cpu, interruptions, shares",
+    [
+        (1, 1, 200, None),
+        (1, 0.5, 0, ("50%", "50%")),
+        (2, 2, 200, None),
+        (2, 1, 0, None),  # its threads wait for each other, not for the processor
+        (2, 1, 200, ("50%", "100%")),
+    ],
 )
-def test_first_run_on_a_busy_machine(threads, cpu, shares, monkeypatch, capsys):
+def test_first_run_on_a_busy_machine(threads, cpu, interruptions, shares, monkeypatch, capsys):
     """Each call takes a second by the clock, and `cpu` seconds of CPU in all its threads."""
+    counted = itertools.count(0, interruptions).__next__
+    monkeypatch.setattr(check, "_involuntary_switches", counted)
     clocks = {"perf_counter": itertools.count().__next__,
               "process_time": itertools.count(0, cpu).__next__}
     monkeypatch.setattr(check, "time", types.SimpleNamespace(**clocks))
