@@ -19,7 +19,7 @@ WITH_OPENMP = "#include <omp.h>\nint main(void) { return !omp_get_max_threads();
 
 NO_COMPILER = """\
 relu_ext is built from C, and there is no C compiler here that works (tried: {tried}). Get one:
-`apt install build-essential`, `dnf install gcc`, `xcode-select --install`, or MSVC's Build Tools."""
+`apt install build-essential`, `dnf install gcc`, `xcode-select --install`, MSVC's build tools."""
 NO_HEADERS = """\
 relu_ext is built from C, and Python.h is not here ({tried}), which belongs to Python's headers.
 Get them: `apt install python3-dev` or `dnf install python3-devel`, for the Python that you run."""

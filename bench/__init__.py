@@ -11,7 +11,15 @@ import sys
 from importlib.util import find_spec
 
 _NEEDED = (
-    "cffi", "matplotlib", "ml_dtypes", "numpy", "PIL", "rich", "sklearn", "threadpoolctl", "tqdm",
+    "cffi",
+    "matplotlib",
+    "ml_dtypes",
+    "numpy",
+    "PIL",
+    "rich",
+    "sklearn",
+    "threadpoolctl",
+    "tqdm",
 )
 
 # So it is while Python looks for the module that -m names; tests take parts of this package.

@@ -6,10 +6,10 @@ import operator
 import sys
 from pathlib import Path
 
-import relu_ext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import relu_ext
 from bench import aims, machine, plots, report, roof
 from bench.cases import CACHES, DTYPES, OPERATIONS, SIZES, parse_size
 from bench.contenders import ALL, Custom, Unsupported
@@ -21,8 +21,15 @@ QUICK = {
     "sizes": [16, 2**10, 2**14, 2**18, 2**22, 2**24],
     "cache": ["warm"],
     "contenders": [
-        "relu_ext_1_thread", "relu_ext_out", "numpy", "copyto", "copy_c", "copy_c_streaming",
-        "memcpy", "torch", "empty",
+        "relu_ext_1_thread",
+        "relu_ext_out",
+        "numpy",
+        "copyto",
+        "copy_c",
+        "copy_c_streaming",
+        "memcpy",
+        "torch",
+        "empty",
     ],
     "rounds": 9,
     "budget": 0.3,
@@ -91,30 +98,80 @@ def parse(argv, all_threads):
     known = [contender.name for contender in ALL]
     add = parser.add_argument
     add("--quick", action="store_true", help="a small selection, under a minute")
-    add("--ops", type=names(*OPERATIONS), default=list(OPERATIONS), metavar="OP,...",
-        help=", ".join(OPERATIONS))
-    add("--dtypes", type=names(*DTYPES), default=list(DTYPES), metavar="DTYPE,...",
-        help=", ".join(DTYPES))
-    add("--sizes", type=sizes, default=list(SIZES), metavar="N,...",
-        help="in elements, such as 64,4Ki,16Mi; default: the powers of 4 up to 64Mi")
-    add("--threads", type=threads(all_threads), default=sorted({1, all_threads}),
-        metavar="N,...", help="default: 1,all")
-    add("--cache", type=names(*CACHES), default=list(CACHES), metavar="CACHE,...",
-        help="warm, cold; cold where it differs; default: both")
-    add("--contenders", type=names(*known), default=known, metavar="NAME,...",
+    add(
+        "--ops",
+        type=names(*OPERATIONS),
+        default=list(OPERATIONS),
+        metavar="OP,...",
+        help=", ".join(OPERATIONS),
+    )
+    add(
+        "--dtypes",
+        type=names(*DTYPES),
+        default=list(DTYPES),
+        metavar="DTYPE,...",
+        help=", ".join(DTYPES),
+    )
+    add(
+        "--sizes",
+        type=sizes,
+        default=list(SIZES),
+        metavar="N,...",
+        help="in elements, such as 64,4Ki,16Mi; default: the powers of 4 up to 64Mi",
+    )
+    add(
+        "--threads",
+        type=threads(all_threads),
+        default=sorted({1, all_threads}),
+        metavar="N,...",
+        help="default: 1,all",
+    )
+    add(
+        "--cache",
+        type=names(*CACHES),
+        default=list(CACHES),
+        metavar="CACHE,...",
+        help="warm, cold; cold where it differs; default: both",
+    )
+    add(
+        "--contenders",
+        type=names(*known),
+        default=known,
+        metavar="NAME,...",
         help="next to relu_ext, which always takes part; default: those that are installed of "
-        + ", ".join(known))
-    add("--contender", type=function, action="append", default=[], metavar="MODULE:FUNCTION",
-        help="f(x, out), a float32 forward pass of yours, for the same table; may be repeated")
+        + ", ".join(known),
+    )
+    add(
+        "--contender",
+        type=function,
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="f(x, out), a float32 forward pass of yours, for the same table; may be repeated",
+    )
     add("--rounds", type=positive, default=25, metavar="N", help="at most; default: %(default)s")
-    add("--budget", type=float, default=1.0, metavar="SECONDS",
-        help="for the rounds of one case, of which there are at least 5; default: %(default)s")
-    add("--output", type=Path, default=Path("build", "bench"), metavar="DIR",
-        help="for results.json and the pictures; default: %(default)s")
+    add(
+        "--budget",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="for the rounds of one case, of which there are at least 5; default: %(default)s",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("build", "bench"),
+        metavar="DIR",
+        help="for results.json and the pictures; default: %(default)s",
+    )
     add("--targets", action="store_true", help="print the project's aims and what was reached")
     add("--against", type=run, metavar="FILE.json", help="compare with an earlier run")
-    add("--load", type=run, metavar="FILE.json",
-        help="measure nothing: show that run again, tables and pictures")
+    add(
+        "--load",
+        type=run,
+        metavar="FILE.json",
+        help="measure nothing: show that run again, tables and pictures",
+    )
     args = parser.parse_args(argv)
     if args.quick:  # what it chooses can still be overruled
         parser.set_defaults(**QUICK)

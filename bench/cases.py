@@ -2,11 +2,12 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import ml_dtypes
 import numpy as np
+
 import relu_ext
 
 
@@ -44,12 +45,18 @@ OPERATIONS = {
     "inplace": Operation("in place", "relu", ("out",), in_place=True),
     "allocating": Operation("forward, new array", "relu", ("x",), new_output=True),
     "rebinding": Operation(
-        "forward, new array, the last one alive", "relu", ("x",), new_output=True,
+        "forward, new array, the last one alive",
+        "relu",
+        ("x",),
+        new_output=True,
         smallest_bytes=16 * 2**20,
     ),
     # Smaller ones glibc would keep for NumPy.
     "first": Operation(
-        "forward, new array, nothing cached", "relu", ("x",), new_output=True,
+        "forward, new array, nothing cached",
+        "relu",
+        ("x",),
+        new_output=True,
         smallest_bytes=64 * 2**20,
     ),
     "gradient": Operation("gradient, out=", "relu_grad", ("dy", "x")),

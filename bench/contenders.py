@@ -11,11 +11,11 @@ import importlib
 import importlib.metadata
 import operator
 import os
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
-import relu_ext
 
+import relu_ext
 from bench import roof
 from bench.cases import DTYPES, OPERATIONS, pointer
 
@@ -107,8 +107,10 @@ class ReluExt(Contender):
         others = {"y": arrays.y, "bits": arrays.bits, "matrix": arrays.matrix}
         # Next to a Python number NumPy would make bfloat16 float32.
         number = BFLOAT16.type if arrays.dtype == "bf16" else lambda value: value
-        others |= {"slope": number(OPERATIONS["leaky"].parameter),
-                   "ceiling": number(OPERATIONS["clipped"].parameter)}
+        others |= {
+            "slope": number(OPERATIONS["leaky"].parameter),
+            "ceiling": number(OPERATIONS["clipped"].parameter),
+        }
         return super().names(arrays, threads) | functions | others
 
 
@@ -268,7 +270,7 @@ class CopyC(Copy):
     }
 
     def __init__(self):
-        if roof.lib is None or any(self.streaming) and not roof.lib.roof_can_stream():
+        if roof.lib is None or (any(self.streaming) and not roof.lib.roof_can_stream()):
             raise Unsupported
         self.one_thread = not roof.lib.roof_has_threads()
 
@@ -545,9 +547,7 @@ class NumExpr(Contender):
 
         def prepare():
             self.numexpr.set_num_threads(case.threads)
-            error = self.numexpr.validate(
-                text, operands, {}, out=arrays.out, casting="same_kind"
-            )
+            error = self.numexpr.validate(text, operands, {}, out=arrays.out, casting="same_kind")
             if error is not None:
                 raise error
 

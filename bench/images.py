@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import relu_ext
 from rich.console import Console
 from rich.table import Table
 
+import relu_ext
 from bench import machine
 from bench.measure import compile_timing, settle
 from bench.report import describe, format_ratio, format_seconds
@@ -92,18 +92,23 @@ def load_relu_ext():
 
 
 def load_numpy():
-    return Contender("NumPy", {"idiom": idiom}, {
-        ("HWC", "HWC"): ["idiom(x, scale, shift, out)"],
-        ("CHW", "CHW"): ["idiom(x, scales, shifts, out)"],
-        ("HWC", "CHW"): [
-            "idiom(x, scale, shift, out.transpose(1, 2, 0))",
-            "idiom(x.transpose(2, 0, 1), scales, shifts, out)",
-        ],
-        ("CHW", "HWC"): [
-            "idiom(x, scales, shifts, out.transpose(2, 0, 1))",
-            "idiom(x.transpose(1, 2, 0), scale, shift, out)",
-        ],
-    }, distribution="numpy")
+    return Contender(
+        "NumPy",
+        {"idiom": idiom},
+        {
+            ("HWC", "HWC"): ["idiom(x, scale, shift, out)"],
+            ("CHW", "CHW"): ["idiom(x, scales, shifts, out)"],
+            ("HWC", "CHW"): [
+                "idiom(x, scale, shift, out.transpose(1, 2, 0))",
+                "idiom(x.transpose(2, 0, 1), scales, shifts, out)",
+            ],
+            ("CHW", "HWC"): [
+                "idiom(x, scales, shifts, out.transpose(2, 0, 1))",
+                "idiom(x.transpose(1, 2, 0), scale, shift, out)",
+            ],
+        },
+        distribution="numpy",
+    )
 
 
 def load_copyto():
@@ -115,7 +120,10 @@ def load_copyto():
         ("CHW", "HWC"): ["copyto(out, x.transpose(1, 2, 0))"],
     }
     return Contender(
-        "np.copyto", {"copyto": np.copyto}, copies, peer=False,
+        "np.copyto",
+        {"copyto": np.copyto},
+        copies,
+        peer=False,
         expected=lambda arrays: laid_out(arrays.image.astype("f4"), arrays.target),
     )
 
@@ -124,25 +132,32 @@ def load_torch():
     torch = importlib.import_module("torch")
     torch.inference_mode().__enter__()
     names = {"addcmul": torch.addcmul, "relu_": torch.relu_}
-    return Contender("PyTorch", names, {
-        ("HWC", "HWC"): [
-            "relu_(addcmul(shift, x.float(), scale))",
-            "relu_(addcmul(shift, x.float(), scale, out=out))",
-        ],
-        ("CHW", "CHW"): [
-            "relu_(addcmul(shifts, x.float(), scales))",
-            "relu_(addcmul(shifts, x.float(), scales, out=out))",
-        ],
-        ("HWC", "CHW"): [
-            "relu_(addcmul(shifts, x.permute(2, 0, 1).float(), scales, out=out))",
-            "relu_(addcmul(shifts, x.permute(2, 0, 1).contiguous().float(), scales, out=out))",
-            "relu_(addcmul(shift, x.float(), scale)).permute(2, 0, 1).contiguous()",
-        ],
-        ("CHW", "HWC"): [
-            "relu_(addcmul(shift, x.permute(1, 2, 0).float(), scale, out=out))",
-            "relu_(addcmul(shift, x.permute(1, 2, 0).contiguous().float(), scale, out=out))",
-        ],
-    }, torch.set_num_threads, lambda tensor: tensor.numpy(), distribution="torch")
+    return Contender(
+        "PyTorch",
+        names,
+        {
+            ("HWC", "HWC"): [
+                "relu_(addcmul(shift, x.float(), scale))",
+                "relu_(addcmul(shift, x.float(), scale, out=out))",
+            ],
+            ("CHW", "CHW"): [
+                "relu_(addcmul(shifts, x.float(), scales))",
+                "relu_(addcmul(shifts, x.float(), scales, out=out))",
+            ],
+            ("HWC", "CHW"): [
+                "relu_(addcmul(shifts, x.permute(2, 0, 1).float(), scales, out=out))",
+                "relu_(addcmul(shifts, x.permute(2, 0, 1).contiguous().float(), scales, out=out))",
+                "relu_(addcmul(shift, x.float(), scale)).permute(2, 0, 1).contiguous()",
+            ],
+            ("CHW", "HWC"): [
+                "relu_(addcmul(shift, x.permute(1, 2, 0).float(), scale, out=out))",
+                "relu_(addcmul(shift, x.permute(1, 2, 0).contiguous().float(), scale, out=out))",
+            ],
+        },
+        torch.set_num_threads,
+        lambda tensor: tensor.numpy(),
+        distribution="torch",
+    )
 
 
 def load_opencv():
@@ -151,7 +166,11 @@ def load_opencv():
     names = {"blobFromImage": cv2.dnn.blobFromImage}
     calls = {("HWC", "CHW"): [f"blobFromImage(x, {BLOB_SCALE}, mean={BLOB_MEAN})"]}
     return Contender(
-        "OpenCV", names, calls, cv2.setNumThreads, lambda blob: blob[0],
+        "OpenCV",
+        names,
+        calls,
+        cv2.setNumThreads,
+        lambda blob: blob[0],
         lambda arrays: laid_out(
             ((arrays.image - np.array(BLOB_MEAN)) * BLOB_SCALE).astype("f4"), arrays.target
         ),
@@ -206,7 +225,10 @@ def measure(contenders, source, target, threads, rounds):
             timing(1)
             seconds[label].append(timing(1))
     return {
-        "source": source, "target": target, "threads": threads, "seconds": seconds,
+        "source": source,
+        "target": target,
+        "threads": threads,
+        "seconds": seconds,
         "calls": {label: statement for label, (_, _, statement) in entries.items()},
     }
 
@@ -225,8 +247,11 @@ def print_table(console, case, labels):
             aim = AIMS.get((label, source, target)) if case["threads"] == 1 else None
             spread = Spread.of(rounds)
             table.add_row(
-                label, format_seconds(spread.median), format_seconds(min(rounds)),
-                format_ratio(ratio), f"{aim}×" if aim else "",
+                label,
+                format_seconds(spread.median),
+                format_seconds(min(rounds)),
+                format_ratio(ratio),
+                f"{aim}×" if aim else "",
             )
     console.print(table)
 
@@ -236,10 +261,20 @@ def main(argv=None):
     everything = relu_ext.get_num_threads()
     parser = argparse.ArgumentParser(prog="python -m bench.images", description=__doc__)
     parser.add_argument("--rounds", type=int, default=25, metavar="N")
-    parser.add_argument("--threads", type=int, action="append", metavar="N",
-                        help="may be repeated; default: 1 and all")
-    parser.add_argument("--output", type=Path, default=Path("build", "bench"), metavar="DIR",
-                        help="for images.json; default: %(default)s")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        action="append",
+        metavar="N",
+        help="may be repeated; default: 1 and all",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("build", "bench"),
+        metavar="DIR",
+        help="for images.json; default: %(default)s",
+    )
     args = parser.parse_args(argv)
     console, notes = Console(), []
     contenders = load_all(notes)

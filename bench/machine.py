@@ -6,9 +6,8 @@ from importlib import metadata
 from pathlib import Path
 
 import relu_ext
-from relu_ext._cli import info
-
 from bench import roof
+from relu_ext._cli import info
 
 _CPU = Path("/sys/devices/system/cpu/cpu0")
 _USUAL_CACHE_BYTES = 32 * 2**20

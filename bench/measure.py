@@ -13,8 +13,8 @@ import math
 import random
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Callable
 
 import numpy as np
 
@@ -237,4 +237,3 @@ def settle():
         time.sleep(pause)
         if time.process_time() - before < pause / 4:
             return
-

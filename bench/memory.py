@@ -13,9 +13,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import relu_ext
 from matplotlib.ticker import FuncFormatter
 
+import relu_ext
 from bench import machine, plots
 
 MIB = 2**20
@@ -46,11 +46,13 @@ def measure(calls, cached):
     for call, (size, slot) in enumerate(zip(sizes.tolist(), slots.tolist()), 1):
         alive[slot] = relu_ext.relu(x[:size])
         if call * SAMPLES // calls > len(samples):
-            samples.append((
-                resident_bytes(),
-                sum(result.nbytes for result in alive),
-                relu_ext.get_output_cache().held,
-            ))
+            samples.append(
+                (
+                    resident_bytes(),
+                    sum(result.nbytes for result in alive),
+                    relu_ext.get_output_cache().held,
+                )
+            )
     return np.array(samples), relu_ext.get_output_cache(), time.perf_counter() - start
 
 
@@ -79,7 +81,8 @@ def draw(runs, calls):
     axes.tick_params(length=0)
     axes.set_title(
         "Resident memory beyond the results alive, over calls of relu(x), 1 KiB to 64 MiB",
-        fontweight="bold", color=plots.TEXT_COLOUR,
+        fontweight="bold",
+        color=plots.TEXT_COLOUR,
     )
     axes.legend(frameon=False, loc="lower right", ncols=3)
     facts = machine.describe_machine()

@@ -1,10 +1,11 @@
 """A multilayer perceptron in NumPy, whose activations work in place, forward and backward."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
+
 from relu_ext import relu_, relu_grad_
 
 

@@ -33,22 +33,24 @@ TYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16
 RATIO_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SMALLEST_SPEED = 256  # below, it is the call that takes the time and not the memory
 
-plt.rcParams.update({
-    "font.size": 10,
-    "axes.edgecolor": "#BBBBBB",
-    "axes.labelcolor": TEXT_COLOUR,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "xtick.color": TEXT_COLOUR,
-    "ytick.color": TEXT_COLOUR,
-    "lines.linewidth": 1.5,
-    "lines.markersize": 4.5,
-})
+plt.rcParams.update(
+    {
+        "font.size": 10,
+        "axes.edgecolor": "#BBBBBB",
+        "axes.labelcolor": TEXT_COLOUR,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 11,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#E6E6E6",
+        "xtick.color": TEXT_COLOUR,
+        "ytick.color": TEXT_COLOUR,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+    }
+)
 
 
 def draw_all(results, folder):
@@ -95,7 +97,9 @@ def draw_ratio(results, dtype, cache, ops=OPERATIONS):
                 [n for n, _ in measured],
                 [ratio.low for _, ratio in measured],
                 [ratio.high for _, ratio in measured],
-                color=style(name)["color"], alpha=0.15, linewidth=0,
+                color=style(name)["color"],
+                alpha=0.15,
+                linewidth=0,
             )
 
     def finish(axes, low, high):
@@ -120,9 +124,7 @@ def draw_forward(results, dtype, cache):
 
 def draw_roofs(axes, results, cases):
     """What a copy reaches, as an area, and the copies, as lines."""
-    roof = [
-        max(results.speed(case, name) or 0 for name in ("roof", BEST_COPY)) for case in cases
-    ]
+    roof = [max(results.speed(case, name) or 0 for name in ("roof", BEST_COPY)) for case in cases]
     axes.fill_between(
         [case.n for case in cases], roof, color="#EAEAEA", linewidth=0, label=area_label(results)
     )
@@ -159,7 +161,8 @@ def competitors(results):
 
 def select(results, dtype, cache, shown):
     return [
-        case for case in results.cases
+        case
+        for case in results.cases
         if case.dtype == dtype and case.cache == cache and shown(case)
     ]
 
@@ -171,8 +174,13 @@ def draw_grid(results, title, cases, panel, finish, ylabel):
     ops = [op for op in OPERATIONS if any(case.op == op for case in cases)]
     threads = sorted({case.threads for case in cases})
     figure, grid = plt.subplots(
-        len(ops), len(threads), squeeze=False, sharex=True, sharey="row",
-        figsize=(0.6 + 5 * len(threads), 1.3 + 2.6 * len(ops)), layout="constrained",
+        len(ops),
+        len(threads),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+        figsize=(0.6 + 5 * len(threads), 1.3 + 2.6 * len(ops)),
+        layout="constrained",
     )
     for (op, row), (column, count) in itertools.product(zip(ops, grid), enumerate(threads)):
         axes = row[column]
@@ -206,9 +214,16 @@ def add_legend(figure, grid, title, order):
     labels = sorted(handles, key=order.index)
     rows = math.ceil(len(labels) / (4 * grid.shape[1]))
     legend = figure.legend(
-        [handles[label] for label in labels], labels, title=title, loc="outside upper left",
-        ncols=math.ceil(len(labels) / rows), alignment="left", frameon=False,
-        handlelength=2.5, columnspacing=1.4, title_fontproperties={"size": 14, "weight": "bold"},
+        [handles[label] for label in labels],
+        labels,
+        title=title,
+        loc="outside upper left",
+        ncols=math.ceil(len(labels) / rows),
+        alignment="left",
+        frameon=False,
+        handlelength=2.5,
+        columnspacing=1.4,
+        title_fontproperties={"size": 14, "weight": "bold"},
     )
     legend.get_title().set_color(TEXT_COLOUR)
 
@@ -218,7 +233,8 @@ def footer(results):
     machine, versions = results.data["machine"], results.data["versions"]
     caches = " ".join(f"{level} {size}" for level, size in machine["caches"].items())
     libraries = (
-        f"{results.label(name)} {versions[name]}" for name in competitors(results)
+        f"{results.label(name)} {versions[name]}"
+        for name in competitors(results)
         if name in versions
     )
     cpu = f"{machine['cpu']}, {machine['cpus usable']} CPUs, {caches}"

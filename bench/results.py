@@ -99,7 +99,6 @@ def _case(row):
 
 def _rounded(row):
     seconds = {
-        name: [float(f"{value:.4g}") for value in values]
-        for name, values in row["seconds"].items()
+        name: [float(f"{value:.4g}") for value in values] for name, values in row["seconds"].items()
     }
     return row | {"seconds": seconds}

@@ -94,7 +94,10 @@ static run *choose(int pass, int streaming)
     return (streaming ? stream_sse2 : plain_sse2)[pass];
 }
 
-int roof_can_stream(void) { return 1; }
+int roof_can_stream(void)
+{
+    return 1;
+}
 
 int roof_flush(const void *start, size_t n)
 {
@@ -114,7 +117,10 @@ static run *choose(int pass, int streaming)
     return plain[pass];
 }
 
-int roof_can_stream(void) { return 0; }
+int roof_can_stream(void)
+{
+    return 0;
+}
 
 #if defined __aarch64__
 int roof_flush(const void *start, size_t n)
@@ -148,7 +154,10 @@ int roof_has_threads(void)
 #endif
 }
 
-const char *roof_compiler(void) { return __VERSION__; }
+const char *roof_compiler(void)
+{
+    return __VERSION__;
+}
 
 /* Where part t of n bytes begins: on a page of the output. */
 static size_t part_begin(const char *out, size_t n, int t, int parts)
@@ -191,8 +200,8 @@ void roof_touch(void *out, size_t n, int threads, int streaming, int times)
     loop(choose(1, streaming), out, out, out, n, threads, times);
 }
 
-void roof_combine(void *out, const void *a, const void *b, size_t n, int threads,
-                  int streaming, int times)
+void roof_combine(void *out, const void *a, const void *b, size_t n, int threads, int streaming,
+                  int times)
 {
     loop(choose(2, streaming), out, a, b, n, threads, times);
 }

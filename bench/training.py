@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from relu_ext import dead_units, sparsity
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from bench.network import ACTIVATIONS, Network
 from bench.plots import TEXT_COLOUR, plt, save
+from relu_ext import dead_units, sparsity
 
 BATCH = 64
 MOMENTUM = 0.9
@@ -42,8 +42,14 @@ class Plan:
 
 
 QUICK = Plan(
-    depths=(2, 5), width=16, seeds=1, epochs=2, rates=(0.02,), killing_rates=(0.01, 1.0),
-    killing_biases=(0.0, -4.0), exploding_scales=(1.0, 2.0),
+    depths=(2, 5),
+    width=16,
+    seeds=1,
+    epochs=2,
+    rates=(0.02,),
+    killing_rates=(0.01, 1.0),
+    killing_biases=(0.0, -4.0),
+    exploding_scales=(1.0, 2.0),
 )
 
 
@@ -176,14 +182,20 @@ def explode(digits, plan, advance, *, scale, clip):
 
 
 def tick_depths(axes, depth):
-    axes.set_xticks(sorted({1, *range(5, depth + 1, 5), depth}) if depth > 5 else
-                    range(1, depth + 1))
+    axes.set_xticks(
+        sorted({1, *range(5, depth + 1, 5), depth}) if depth > 5 else range(1, depth + 1)
+    )
 
 
 def grid(columns, title, **options):
     figure, axes = plt.subplots(
-        1, columns, figsize=(0.6 + 2.9 * columns, 4.2), layout="constrained", squeeze=False,
-        sharey=True, **options,
+        1,
+        columns,
+        figsize=(0.6 + 2.9 * columns, 4.2),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+        **options,
     )
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, weight="bold", color=TEXT_COLOUR)
     for each in axes.flat:
@@ -233,8 +245,14 @@ def draw_sparsity(found, plan):
     figure, row = grid(len(plan.depths), "Share of exact zeros in ReLU’s output")
     for axes, depth in zip(row, plan.depths):
         run, layers = found[depth, "relu"], range(1, depth + 1)
-        axes.plot(layers, run.sparsity_before, label="before training", color="#8A8A8A",
-                  marker="o", linestyle="--")
+        axes.plot(
+            layers,
+            run.sparsity_before,
+            label="before training",
+            color="#8A8A8A",
+            marker="o",
+            linestyle="--",
+        )
         axes.plot(layers, run.sparsity_after, label="after training", **STYLES["relu"])
         axes.set_title(f"{depth} hidden layers")
         axes.set_xlabel("layer")
@@ -254,12 +272,27 @@ def draw_dead(by_rate, by_bias):
         (row[1], by_bias, "biases at the beginning (learning rate 0.02)"),
     ):
         places = range(len(found))
-        axes.plot(places, [death.before for death in found.values()], color="#8A8A8A",
-                  marker="o", linestyle="--", label="dead before training")
-        axes.plot(places, [death.after for death in found.values()],
-                  label="dead after training", **STYLES["relu"])
-        axes.plot(places, [death.accuracy for death in found.values()], color="#0072B2",
-                  marker="s", label="accuracy on the test images")
+        axes.plot(
+            places,
+            [death.before for death in found.values()],
+            color="#8A8A8A",
+            marker="o",
+            linestyle="--",
+            label="dead before training",
+        )
+        axes.plot(
+            places,
+            [death.after for death in found.values()],
+            label="dead after training",
+            **STYLES["relu"],
+        )
+        axes.plot(
+            places,
+            [death.accuracy for death in found.values()],
+            color="#0072B2",
+            marker="s",
+            label="accuracy on the test images",
+        )
         axes.set_xticks(places, [f"{value:g}" for value in found])
         axes.set_xlabel(label)
         axes.set_ylim(-0.03, 1.03)
@@ -284,8 +317,12 @@ def draw_exploding(found, plan):
             if last < len(norms):
                 axes.plot(last - 1, norms[last - 1], "X", color=look["color"], markersize=10)
                 axes.annotate(
-                    "overflow", (last - 1, norms[last - 1]), (10, 0), va="center",
-                    textcoords="offset points", color=TEXT_COLOUR,
+                    "overflow",
+                    (last - 1, norms[last - 1]),
+                    (10, 0),
+                    va="center",
+                    textcoords="offset points",
+                    color=TEXT_COLOUR,
                 )
         axes.set_yscale("log")
         axes.set_title(f"initial weights × {scale:g}")
@@ -331,8 +368,8 @@ def report(gradients, training, by_rate, by_bias, exploding, plan):
     yield from table("Fastest epoch", lambda d, n: f"{training[d, n].seconds * 1e3:.1f} ms")
     yield from table(
         "Exact zeros after training, fewest and most of the layers",
-        lambda d, n: "{:.0%} to {:.0%}".format(
-            min(training[d, n].sparsity_after), max(training[d, n].sparsity_after)
+        lambda d, n: (
+            f"{min(training[d, n].sparsity_after):.0%} to {max(training[d, n].sparsity_after):.0%}"
         ),
     )
     for what, found in (("learning rate", by_rate), ("bias at the beginning", by_bias)):
@@ -370,61 +407,72 @@ def claims(gradients, training, by_rate, by_bias, exploding, plan):
 
     for name, label in (("sigmoid", "Sigmoid"), ("tanh", "Tanh")):
         yield verdict(
-            f"{label}'s gradient vanishes with the depth", first_of_last(name) < 0.01,
+            f"{label}'s gradient vanishes with the depth",
+            first_of_last(name) < 0.01,
             f"of {deep} layers the first has {first_of_last(name):.1g} of the last one's",
         )
     yield verdict(
-        "ReLU's gradient does not vanish", first_of_last("relu") > 0.1,
+        "ReLU's gradient does not vanish",
+        first_of_last("relu") > 0.1,
         f"of {deep} layers the first has {first_of_last('relu'):.1g} of the last one's",
     )
     kept = np.mean(gradients[deep, "relu_1"]) / np.mean(gradients[deep, "relu"])
     yield verdict(
-        "That is ReLU's doing, whatever the weights", kept > 0.1,
+        "That is ReLU's doing, whatever the weights",
+        kept > 0.1,
         f"with weights made for tanh, all {deep} layers have {kept:.1g} of that gradient",
     )
     for name in ("sigmoid", "tanh"):
         pairs = [(accuracy("relu", depth), accuracy(name, depth)) for depth in plan.depths]
         shown = ", ".join(
-            f"{relu:.1%} and {other:.1%} at {depth}" for (relu, other), depth
-            in zip(pairs, plan.depths)
+            f"{relu:.1%} and {other:.1%} at {depth}"
+            for (relu, other), depth in zip(pairs, plan.depths)
         )
         better = all(relu > other for relu, other in pairs)
         yield verdict(f"ReLU trains better than {name} at every depth", better, shown)
     sparse = [share for depth in plan.depths for share in training[depth, "relu"].sparsity_after]
     yield verdict(
-        "ReLU makes true zeros", min(sparse) > 0.1,
+        "ReLU makes true zeros",
+        min(sparse) > 0.1,
         f"{min(sparse):.0%} to {max(sparse):.0%} of a layer's output; none by the others; the "
         "matrix products that follow take as long as without",
     )
     relu, tanh = (training[shallow, name].seconds for name in ("relu", "tanh"))
     yield verdict(
-        "ReLU makes training faster", relu < 0.8 * tanh,
+        "ReLU makes training faster",
+        relu < 0.8 * tanh,
         f"an epoch at {shallow} layers took {relu * 1e3:.1f} ms, with tanh {tanh * 1e3:.1f} ms",
     )
     for what, found in (("High learning rates", by_rate), ("Negative biases", by_bias)):
         value, death = list(found.items())[-1]
         yield verdict(
-            f"{what} kill units", death.after > 0.1,
+            f"{what} kill units",
+            death.after > 0.1,
             f"{death.after:.0%} dead at {value:g}, and {next(iter(found.values())).after:.0%} at "
             f"{next(iter(found)):g}",
         )
     revived = {value: death for value, death in by_bias.items() if death.after < death.before}
     yield verdict(
-        "A dead unit stays dead", not revived,
+        "A dead unit stays dead",
+        not revived,
         ", ".join(
             f"{death.before:.1%} at a bias of {value:g} became {death.after:.1%}, as the layers "
-            "before them moved" for value, death in revived.items()
-        ) or "there are as many after training",
+            "before them moved"
+            for value, death in revived.items()
+        )
+        or "there are as many after training",
     )
     norms, alone = exploding[plan.exploding_scales[-1], None]
     _, clipped = exploding[plan.exploding_scales[-1], 1.0]
     _, well = exploding[1.0, None]
     yield verdict(
-        "ReLU's gradients can explode", max(norms[: finite_steps(norms)], default=np.inf) > 100,
+        "ReLU's gradients can explode",
+        max(norms[: finite_steps(norms)], default=np.inf) > 100,
         f"with weights {plan.exploding_scales[-1]:g} times too large",
     )
     yield verdict(
-        "Clipping cures that", clipped > 0.9 * well,
+        "Clipping cures that",
+        clipped > 0.9 * well,
         f"{alone:.1%} accurate without, {clipped:.1%} with clipping, {well:.1%} with the right "
         "weights and no clipping",
     )
@@ -433,7 +481,10 @@ def claims(gradients, training, by_rate, by_bias, exploding, plan):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__)
     parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("results"), metavar="FOLDER",
+        "--output",
+        type=Path,
+        default=Path(__file__).with_name("results"),
+        metavar="FOLDER",
         help="where the pictures go, as training-*.png (default: bench/results)",
     )
     parser.add_argument("--quick", action="store_true", help="small networks, a few seconds")

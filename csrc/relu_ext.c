@@ -56,14 +56,15 @@
 /* relu_f32_avx2, and so on. */
 typedef void relu_ext_function(const void *a, const void *b, const void *c, bool uniform, void *out,
                                size_t n);
-#define RELU_EXT_DEFINE_KERNEL(dtype, type, lane, threshold, op, body, signature, isa, target)          \
-    static target void relu_ext_##op##_##dtype##_##isa(const void *a, const void *b, const void *c, \
-                                            bool uniform, void *out, size_t n)         \
-    {                                                                                  \
-        relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n, threshold,     \
-                      &relu_ext_f16_##isa);                                                     \
+#define RELU_EXT_DEFINE_KERNEL(dtype, type, lane, threshold, op, body, signature, isa, target) \
+    static target void relu_ext_##op##_##dtype##_##isa(                                        \
+        const void *a, const void *b, const void *c, bool uniform, void *out, size_t n)        \
+    {                                                                                          \
+        relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n,     \
+                                 threshold, &relu_ext_f16_##isa);                              \
     }
-#define RELU_EXT_DEFINE_KERNELS(isa, target, supported) RELU_EXT_KERNELS(RELU_EXT_DEFINE_KERNEL, isa, target)
+#define RELU_EXT_DEFINE_KERNELS(isa, target, supported)                                \
+    RELU_EXT_KERNELS(RELU_EXT_DEFINE_KERNEL, isa, target)
 RELU_EXT_ISAS(RELU_EXT_DEFINE_KERNELS)
 
 /* pack_b32_avx2 and grad_bits_b32_avx2, and so on. The lane of threshold is the kernel's. */
@@ -74,18 +75,20 @@ typedef void relu_ext_bits_gradient(const void *dy, const uint8_t *bits, void *d
 #define RELU_EXT_THRESHOLD_b32 (int32_t)
 #define RELU_EXT_THRESHOLD_b64
 #define RELU_EXT_THRESHOLD_ld
-#define RELU_EXT_DEFINE_BITS(lane, isa, target)                                                 \
-    static target void relu_ext_pack_##lane##_##isa(const void *x, uint8_t *bits, size_t n,     \
-                                           int64_t threshold)                                  \
-    {                                                                                  \
-        relu_ext_pack_##lane(x, bits, n, RELU_EXT_THRESHOLD_##lane threshold, relu_ext_pack_masks_##isa);                    \
-    }                                                                                  \
-    static target void relu_ext_grad_bits_##lane##_##isa(const void *dy, const uint8_t *bits,   \
-                                                void *dx, size_t n)                    \
-    {                                                                                  \
-        relu_ext_grad_bits_##lane(dy, bits, dx, n, relu_ext_unpack_masks_##isa);                         \
+#define RELU_EXT_DEFINE_BITS(lane, isa, target)                                               \
+    static target void relu_ext_pack_##lane##_##isa(const void *x, uint8_t *bits, size_t n,   \
+                                                    int64_t threshold)                        \
+    {                                                                                         \
+        relu_ext_pack_##lane(x, bits, n, RELU_EXT_THRESHOLD_##lane threshold,                 \
+                             relu_ext_pack_masks_##isa);                                      \
+    }                                                                                         \
+    static target void relu_ext_grad_bits_##lane##_##isa(const void *dy, const uint8_t *bits, \
+                                                         void *dx, size_t n)                  \
+    {                                                                                         \
+        relu_ext_grad_bits_##lane(dy, bits, dx, n, relu_ext_unpack_masks_##isa);              \
     }
-#define RELU_EXT_DEFINE_ALL_BITS(isa, target, supported) RELU_EXT_LANES(RELU_EXT_DEFINE_BITS, isa, target)
+#define RELU_EXT_DEFINE_ALL_BITS(isa, target, supported)                               \
+    RELU_EXT_LANES(RELU_EXT_DEFINE_BITS, isa, target)
 RELU_EXT_ISAS(RELU_EXT_DEFINE_ALL_BITS)
 #define RELU_EXT_PACK_POINTER(lane, isa) relu_ext_pack_##lane##_##isa,
 #define RELU_EXT_GRAD_BITS_POINTER(lane, isa) relu_ext_grad_bits_##lane##_##isa,
@@ -100,17 +103,19 @@ struct relu_ext_isa_row {
     relu_ext_bits_gradient *grad_bits[RELU_EXT_LANE_COUNT];
 };
 
-#define RELU_EXT_DEFINE_SUPPORTED(isa, target, condition)                                       \
-    static bool relu_ext_##isa##_supported(void)                                                  \
+#define RELU_EXT_DEFINE_SUPPORTED(isa, target, condition)                              \
+    static bool relu_ext_##isa##_supported(void)                                       \
     {                                                                                  \
         return condition;                                                              \
     }
 RELU_EXT_ISAS(RELU_EXT_DEFINE_SUPPORTED)
 
-#define RELU_EXT_KERNEL_POINTER(dtype, type, lane, threshold, op, body, signature, isa) relu_ext_##op##_##dtype##_##isa,
-#define RELU_EXT_ISA_ROW(isa, target, condition)                                              \
-    {#isa, relu_ext_##isa##_supported, relu_ext_stream_block_##isa, &relu_ext_scale_shift_##isa,                    \
-     {RELU_EXT_KERNELS(RELU_EXT_KERNEL_POINTER, isa)}, {RELU_EXT_LANES(RELU_EXT_PACK_POINTER, isa)},     \
+#define RELU_EXT_KERNEL_POINTER(dtype, type, lane, threshold, op, body, signature, isa) \
+    relu_ext_##op##_##dtype##_##isa,
+#define RELU_EXT_ISA_ROW(isa, target, condition)                                       \
+    {#isa, relu_ext_##isa##_supported, relu_ext_stream_block_##isa,                    \
+     &relu_ext_scale_shift_##isa, {RELU_EXT_KERNELS(RELU_EXT_KERNEL_POINTER, isa)},    \
+     {RELU_EXT_LANES(RELU_EXT_PACK_POINTER, isa)},                                     \
      {RELU_EXT_LANES(RELU_EXT_GRAD_BITS_POINTER, isa)}},
 static const struct relu_ext_isa_row relu_ext_isas[] = {RELU_EXT_ISAS(RELU_EXT_ISA_ROW)};
 enum { RELU_EXT_ISA_COUNT = sizeof relu_ext_isas / sizeof *relu_ext_isas };
@@ -131,7 +136,8 @@ static const struct relu_ext_isa_row *relu_ext_find_isa(size_t index)
 
 static const struct relu_ext_isa_row *relu_ext_current_isa(void)
 {
-    const struct relu_ext_isa_row *isa = atomic_load_explicit(&relu_ext_isa_in_use, memory_order_relaxed);
+    const struct relu_ext_isa_row *isa = atomic_load_explicit(&relu_ext_isa_in_use,
+                                                              memory_order_relaxed);
     if (isa == NULL) {
         isa = relu_ext_find_isa(0);
         const struct relu_ext_isa_row *unset = NULL;
@@ -170,10 +176,10 @@ int relu_ext_use_isa(const char *name)
 }
 
 /*
- * The last-level cache, as far as one process can count on it: a virtual machine
- * is told the size of a whole socket's cache and shares it with strangers. From
- * here on streaming costs nothing measurable; at half of it, where a cache of 32 MiB
- * begins to overflow, one thread gains a tenth by it and two lose half.
+ * The last-level cache, as far as one process can count on it: a virtual machine is told the
+ * size of a whole socket's cache and shares it with strangers. From this size on streaming
+ * never costs measurable time. At half the size, where a 32 MiB cache begins to overflow, it
+ * makes one thread a tenth faster and two threads half as fast.
  */
 #define RELU_EXT_STREAM_BYTES_MAX ((size_t)64 << 20)
 
@@ -185,7 +191,8 @@ static size_t relu_ext_default_stream_bytes(void)
     if (cache <= 0)
         cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
 #endif
-    return cache <= 0 || (size_t)cache > RELU_EXT_STREAM_BYTES_MAX ? RELU_EXT_STREAM_BYTES_MAX : (size_t)cache;
+    return cache <= 0 || (size_t)cache > RELU_EXT_STREAM_BYTES_MAX ? RELU_EXT_STREAM_BYTES_MAX
+                                                                   : (size_t)cache;
 }
 
 /* Like relu_ext_isa_in_use: found once, the same whoever finds it. */
@@ -250,8 +257,10 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
     if (kernel->calculates)
         before = relu_ext_float_env_default();
     if (stream) {
-        relu_ext_stream_out(run.isa->stream_block, &(struct relu_ext_stream){
-            relu_ext_run_kernel, &run, in[0], in[nin - 1 - uniform], kernel->size, out, kernel->size, bytes});
+        relu_ext_stream_out(run.isa->stream_block,
+                            &(struct relu_ext_stream){relu_ext_run_kernel, &run, in[0],
+                                                      in[nin - 1 - uniform], kernel->size, out,
+                                                      kernel->size, bytes});
         relu_ext_stream_end();
     }
     else
@@ -263,34 +272,35 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
 #include "relu_ext/relu_bits.h"
 
 /* The public entry points. */
-#define RELU_EXT_RUN(op, dtype, uniform, out, ...)                                              \
+#define RELU_EXT_RUN(op, dtype, uniform, out, ...)                                        \
     relu_ext_run(relu_ext_id_##op##_##dtype, (const char *const[]){__VA_ARGS__}, uniform, \
                  (char *)(out), n, n)
-#define RELU_EXT_ENTRY_1(op, dtype, type)                                                       \
+#define RELU_EXT_ENTRY_1(op, dtype, type)                                              \
     void op##_##dtype(const type *x, type *y, size_t n)                                \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, false, y, (const char *)x);                                     \
+        RELU_EXT_RUN(op, dtype, false, y, (const char *)x);                            \
     }
-#define RELU_EXT_ENTRY_2(op, dtype, type)                                                       \
+#define RELU_EXT_ENTRY_2(op, dtype, type)                                              \
     void op##_##dtype(const type *dy, const type *x, type *dx, size_t n)               \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, false, dx, (const char *)dy, (const char *)x);                  \
+        RELU_EXT_RUN(op, dtype, false, dx, (const char *)dy, (const char *)x);         \
     }
-#define RELU_EXT_ENTRY_2P(op, dtype, type)                                                      \
+#define RELU_EXT_ENTRY_2P(op, dtype, type)                                             \
     void op##_##dtype(const type *x, type parameter, type *y, size_t n)                \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, true, y, (const char *)x, (const char *)&parameter);            \
+        RELU_EXT_RUN(op, dtype, true, y, (const char *)x, (const char *)&parameter);   \
     }
-#define RELU_EXT_ENTRY_3P(op, dtype, type)                                                      \
+#define RELU_EXT_ENTRY_3P(op, dtype, type)                                               \
     void op##_##dtype(const type *dy, const type *x, type parameter, type *dx, size_t n) \
-    {                                                                                  \
-        RELU_EXT_RUN(op, dtype, true, dx, (const char *)dy, (const char *)x,                    \
-            (const char *)&parameter);                                                 \
+    {                                                                                    \
+        RELU_EXT_RUN(op, dtype, true, dx, (const char *)dy, (const char *)x,             \
+            (const char *)&parameter);                                                   \
     }
-#define RELU_EXT_ENTRY(dtype, type, lane, threshold, op, body, signature, ...) RELU_EXT_ENTRY_##signature(op, dtype, type)
+#define RELU_EXT_ENTRY(dtype, type, lane, threshold, op, body, signature, ...)         \
+    RELU_EXT_ENTRY_##signature(op, dtype, type)
 RELU_EXT_KERNELS(RELU_EXT_ENTRY, )
 
-#define RELU_EXT_BITS_ENTRY(dtype, type, ...)                                                   \
+#define RELU_EXT_BITS_ENTRY(dtype, type, ...)                                          \
     void relu_bits_##dtype(const type *x, type *y, uint8_t *bits, size_t n)            \
     {                                                                                  \
         relu_ext_run_bits(relu_ext_id_relu_##dtype, x, y, bits, n, n);                 \
@@ -311,8 +321,8 @@ RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift
                                                size_t total)
 {
     const struct relu_ext_isa_row *isa = relu_ext_current_isa();
-    const struct relu_ext_scale_shift_pair *pair =
-        relu_ext_scale_shift_find(call->x_dtype, call->y_dtype);
+    const struct relu_ext_scale_shift_pair *pair = relu_ext_scale_shift_find(call->x_dtype,
+                                                                             call->y_dtype);
 
     if (pair == NULL || call->ndim > RELU_EXT_SCALE_SHIFT_DIMS || call->axis >= call->ndim)
         return -1;
@@ -320,21 +330,21 @@ RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift
         if (call->shape[k] == 0)
             return 0;
     const bool stream = relu_ext_worth_streaming(total * (pair->x_size + pair->y_size))
-        && call->x != call->y;
+                        && call->x != call->y;
     relu_ext_float_env before = relu_ext_float_env_default();
     relu_ext_scale_shift_walk(isa->scale_shift, stream ? isa->stream_block : NULL,
-                     (size_t)(pair - relu_ext_scale_shift_pairs), call);
+                              (size_t)(pair - relu_ext_scale_shift_pairs), call);
     relu_ext_float_env_restore(before);
     return 0;
 }
 
 int relu_ext_scale_shift_relu(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
                               const char *y_dtype, void *y, const ptrdiff_t *y_strides,
-                              const size_t *shape, size_t ndim, size_t axis,
-                              const double *scale, const double *shift)
+                              const size_t *shape, size_t ndim, size_t axis, const double *scale,
+                              const double *shift)
 {
-    const struct relu_ext_scale_shift call = {x_dtype, y_dtype, x, y, x_strides, y_strides,
-                                              shape, ndim, axis, scale, shift};
+    const struct relu_ext_scale_shift call = {x_dtype, y_dtype, x,    y,     x_strides, y_strides,
+                                              shape,   ndim,    axis, scale, shift};
     size_t total = 1;
     for (size_t k = 0; ndim <= RELU_EXT_SCALE_SHIFT_DIMS && k < ndim; k++)
         total *= shape[k];

@@ -34,11 +34,10 @@
  * bits, f8e5m2 and f8e4m3fn (the 8-bit floats of OCP's OFP8; the latter has no
  * infinities) as uint8_t.
  *
- * To have it in a program, compile relu_ext.c along, with any C11 compiler and no
- * options but -O3; it includes the other headers of this directory and needs no
- * Python. On 32-bit x86 add -msse2 -mfpmath=sse; for processors other than x86-64,
- * AArch64 and PowerPC, -lm. Never pass -mavx or -march: the instruction set is
- * chosen at run time; nor -ffast-math.
+ * To use it, add relu_ext.c to the sources of your program. It needs a C11 compiler, no option
+ * but -O3, and no Python; it includes the other headers of this directory. On 32-bit x86 add
+ * -msse2 -mfpmath=sse; for processors other than x86-64, AArch64 and PowerPC, -lm. Never pass
+ * -mavx or -march: the instruction set is chosen at run time; nor -ffast-math.
  *
  * Two copies in one program do not clash if each is compiled, and this header
  * included, with one of these defined:
@@ -112,20 +111,20 @@ RELU_EXT_API void relu_grad_f16(const uint16_t *dy, const uint16_t *x, uint16_t 
 RELU_EXT_API void relu_grad_bf16(const uint16_t *dy, const uint16_t *x, uint16_t *dx, size_t n);
 RELU_EXT_API void relu_grad_f32(const float *dy, const float *x, float *dx, size_t n);
 RELU_EXT_API void relu_grad_f64(const double *dy, const double *x, double *dx, size_t n);
-RELU_EXT_API void relu_grad_longdouble(const long double *dy, const long double *x,
-                                       long double *dx, size_t n);
+RELU_EXT_API void relu_grad_longdouble(const long double *dy, const long double *x, long double *dx,
+                                       size_t n);
 
 /*
  * y[i] = x[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * x[i],
  * rounded to nearest; PReLU is the same, called once for each channel's slope.
  *
- * dx[i] = dy[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * dy[i].
- * With a finite slope greater than 0, x may be what went in or what came out.
+ * dx[i] = dy[i], bit for bit, where x[i] > 0 or x[i] is a NaN, else slope * dy[i]. With a
+ * finite slope greater than 0, x may be the input or the output of leaky_relu.
  *
- * 0 times infinity and what else multiplication makes a NaN of is the positive
- * quiet NaN without payload. f16 and bf16 are multiplied as floats, and rounded
- * once: the product of two of them is exact in a float, unless it is a bf16
- * below 2^-126, where float has fewer digits.
+ * Where the multiplication gives a NaN, such as for 0 times infinity, the result is the
+ * positive quiet NaN without payload. f16 and bf16 are multiplied as floats, and rounded once:
+ * the product of two of them is exact in a float, unless it is a bf16 below 2^-126, where float
+ * has fewer digits.
  */
 RELU_EXT_API void leaky_relu_f16(const uint16_t *x, uint16_t slope, uint16_t *y, size_t n);
 RELU_EXT_API void leaky_relu_bf16(const uint16_t *x, uint16_t slope, uint16_t *y, size_t n);
@@ -143,13 +142,12 @@ RELU_EXT_API void leaky_relu_grad_f64(const double *dy, const double *x, double 
 /*
  * y[i] = min(max(x[i], 0), ceiling); with a ceiling of 6 it is ReLU6.
  *
- * A NaN in x stays as it is, bit for bit, and a ceiling that is a NaN is the result
- * for every other x. A ceiling below 0, -0.0 among them, is the result for every x
- * but NaNs.
+ * A NaN in x stays as it is, bit for bit, and a ceiling that is a NaN is the result for every
+ * other x. A ceiling below 0, or -0.0, is the result for every x that is not a NaN.
  *
- * dx[i] = dy[i], bit for bit, where 0 < x[i] < ceiling or x[i] is a NaN, else +0.0:
- * at 0 and at the ceiling the gradient is 0. x may be what went in or, unless the
- * ceiling is a NaN, what came out.
+ * dx[i] = dy[i], bit for bit, where 0 < x[i] < ceiling or x[i] is a NaN, else +0.0: at 0 and at
+ * the ceiling the gradient is 0. x may be the input of clipped_relu or, unless the ceiling is a
+ * NaN, its output.
  */
 RELU_EXT_API void clipped_relu_i8(const int8_t *x, int8_t ceiling, int8_t *y, size_t n);
 RELU_EXT_API void clipped_relu_i16(const int16_t *x, int16_t ceiling, int16_t *y, size_t n);
@@ -233,9 +231,9 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
                                             long double *dx, size_t n);
 
 /*
- * y = max(x * scale + shift, 0), with a scale and a shift for each index of one axis: pixels
- * to what a network expects, a folded batch normalization. x and y are of any dtypes and
- * layouts; one pass converts, computes and changes the layout, (H, W, C) to (C, H, W) say.
+ * y = max(x * scale + shift, 0), with a scale and a shift for each index of one axis: to turn
+ * pixels into the input of a network, or for a folded batch normalization. One pass converts,
+ * computes and changes the layout, for example from (H, W, C) to (C, H, W).
  *
  *   x_dtype       "u8" "i16" "f16" "bf16" "f32" "f64"
  *   y_dtype       "f16" "bf16" "f32" "f64"
@@ -243,20 +241,20 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
  *   strides       in bytes, one an axis, of either sign
  *   axis          the channels': scale and shift have shape[axis] elements each
  *
- * Computed in double if x or y is f64, else in float, to which scale and shift are rounded:
- * one fused multiply-add, rounded once, to nearest; then +0.0 for what is <= 0, and for every
- * NaN the positive quiet one without payload; then rounded, once more, to y's dtype if that
- * is shorter. The bits are the same everywhere, whatever the floating-point settings; no flags
- * are left raised. What relu_f32 and the others say of bounds, alignment, threads and cost
- * holds here; of the stack 50 KiB are used. y may be x itself if dtypes and strides are the
- * same, and may not overlap it otherwise. Returns 0, or -1, with nothing written, for a dtype,
- * ndim or axis that is none; NULL is no dtype.
+ * Computed in double if x or y is f64, else in float, to which scale and shift are rounded: one
+ * fused multiply-add, rounded once, to nearest; then what is <= 0 becomes +0.0, and every NaN
+ * the positive quiet NaN without payload; then the result is rounded once more, if y's dtype is
+ * shorter. The bits are the same everywhere, whatever the floating-point settings; no flags are
+ * left raised. Bounds, alignment, threads and cost are as for the functions that end in a
+ * dtype; it uses 50 KiB of the stack. y may be x itself if dtypes and strides are the same;
+ * otherwise they must not overlap. Returns 0; or -1, with nothing written, if a dtype is NULL
+ * or not listed here, or ndim or axis is out of range.
  */
 RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
-                                           const ptrdiff_t *x_strides, const char *y_dtype,
-                                           void *y, const ptrdiff_t *y_strides,
-                                           const size_t *shape, size_t ndim, size_t axis,
-                                           const double *scale, const double *shift);
+                                           const ptrdiff_t *x_strides, const char *y_dtype, void *y,
+                                           const ptrdiff_t *y_strides, const size_t *shape,
+                                           size_t ndim, size_t axis, const double *scale,
+                                           const double *shift);
 
 /*
  * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on
@@ -272,17 +270,17 @@ RELU_EXT_API const char *relu_ext_isa(void);
 RELU_EXT_API const char *relu_ext_available_isa(size_t i);
 
 /*
- * Use the instruction set of that name from now on, in all threads. Returns 0,
- * or -1, with nothing changed, for a name that relu_ext_available_isa does not
- * list, and for NULL. Safe at any time: a call under way finishes with the one it began with.
+ * Use the instruction set of that name from now on, in all threads. Returns 0, or -1, with
+ * nothing changed, for a name that relu_ext_available_isa does not list, and for NULL. Safe at
+ * any time: a call in progress finishes with the set that it began with.
  */
 RELU_EXT_API int relu_ext_use_isa(const char *name);
 
 /*
- * Out of place, inputs and output of at least this many bytes together are
- * streamed: written past the caches, where the processor has such stores. The
- * default, to which 0 goes back, is the size of the last-level cache, 64 MiB at
- * most. It changes the speed, never the result.
+ * An operation that is not in place is streamed if its inputs and output have at least this
+ * many bytes together: the output is written past the caches, where the processor has such
+ * stores. 0 restores the default, the size of the last-level cache but at most 64 MiB. It
+ * changes the speed, never the result.
  */
 RELU_EXT_API size_t relu_ext_get_stream_bytes(void);
 RELU_EXT_API void relu_ext_set_stream_bytes(size_t bytes);

@@ -73,8 +73,8 @@ def relu_grad_bits(dy, bits, out=None):
     Parameters
     ----------
     dy : array_like
-        The gradient that arrives, of the shape that went into `relu_bits`, and of any
-        dtype of it. Copied first where it is not in C order.
+        The gradient that arrives: of the shape of the input of `relu_bits`, and any
+        dtype that it takes. Copied first where it is not in C order.
     bits : ndarray of uint8
         Of shape ``((dy.size + 7) // 8,)``. Bits past the last element may have any
         value.
@@ -117,15 +117,15 @@ def _in_c_order(x):
 
 def _check_out(out, given, array, name):
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}, and must be an ndarray")
+        raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
     in_place, out = out is given, np.asarray(out)  # a subclass may say something else of itself
     if out.dtype != array.dtype or not out.dtype.isnative:
-        raise TypeError(f"out has dtype {out.dtype}; it needs that of {name}, {array.dtype}")
+        raise TypeError(f"out has dtype {out.dtype}; it must be that of {name}, {array.dtype}")
     if out.shape != array.shape:
-        raise ValueError(f"out has shape {out.shape}; it needs that of {name}, {array.shape}")
+        raise ValueError(f"out has shape {out.shape}; it must be that of {name}, {array.shape}")
     if not out.flags.c_contiguous:
         what = f"in place, {name} must be" if in_place else "out must be"
-        raise ValueError(f"{what} in C order, without gaps; pass no out for a new array")
+        raise ValueError(f"{what} in C order, without gaps; omit out for a new array")
     _check_writeable(out, "out")
 
 
@@ -137,7 +137,7 @@ def _check_bits(bits, size, name):
         raise TypeError(f"bits must be an ndarray of uint8, not {bits.dtype}")
     if bits.shape != (size,):
         raise ValueError(
-            f"bits has shape {bits.shape}; one bit for each element of {name} makes ({size},)"
+            f"bits has shape {bits.shape}; it must be ({size},), one bit for each element of {name}"
         )
     if not bits.flags.c_contiguous:
         raise ValueError("bits must be in C order, without gaps: pass np.ascontiguousarray(bits)")
@@ -145,4 +145,4 @@ def _check_bits(bits, size, name):
 
 def _check_writeable(array, name):
     if not array.flags.writeable:
-        raise ValueError(f"{name} is read-only")
+        raise ValueError(f"{name} is read-only; it must be writeable")

@@ -29,7 +29,7 @@ def prototypes():
 
 ffibuilder = cffi.FFI()
 ffibuilder.cdef(prototypes())
-# What the package itself needs besides; the headers in csrc/ say what it is.
+# What only this package needs; the headers in csrc/python/ describe it.
 ffibuilder.cdef("""
     void *relu_ext_register(int fast, void *docs);
     int relu_ext_add_type(int type_num, const char *dtype);

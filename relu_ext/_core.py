@@ -65,7 +65,7 @@ if (name := os.environ.get("RELU_EXT_ISA")) and lib.relu_ext_use_isa(os.fsencode
 
 
 def _with_gil(name, restype, *argtypes):
-    """A function of `lib` that touches Python's objects: cffi would let go of the GIL."""
+    """A function of `lib` that uses Python objects, for which cffi would release the GIL."""
     address = int(ffi.cast("intptr_t", ffi.addressof(lib, name)))
     return ctypes.PYFUNCTYPE(restype, *argtypes)(address)
 

@@ -21,7 +21,7 @@ def get_sources():
     Returns
     -------
     list of str
-        Paths, to be compiled along with an extension. They need no Python, no
-        other option than ``-O3``, and the directory of `get_include`.
+        Paths, for the sources of an extension. They need the directory of
+        `get_include`, no option but ``-O3``, and no Python.
     """
     return [os.path.join(get_include(), "relu_ext.c")]

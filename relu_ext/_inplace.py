@@ -17,11 +17,11 @@ def relu_(x):
     ----------
     x : ndarray or any object over writable memory of the CPU
         Any shape and strides; any dtype of `relu`. Overwritten by ``max(x, 0)``,
-        with the rules of `relu` for NaN and zero. Besides ndarrays, an object with a
-        typed buffer (`array.array`, `memoryview`, ctypes arrays), with DLPack
-        (PyTorch's tensors) or with ``__array_interface__``; its memory is written to,
-        and nothing copied. An object with ``__array_ufunc__`` of its own decides
-        itself what this does.
+        with the rules of `relu` for NaN and zero. Besides ndarrays, an object with
+        a typed buffer (`array.array`, `memoryview`, ctypes arrays), with DLPack
+        (PyTorch's tensors) or with ``__array_interface__``; its memory is written
+        to, and nothing copied. For an object with its own ``__array_ufunc__``, that
+        method decides what happens.
 
     Returns
     -------
@@ -40,8 +40,8 @@ def relu_(x):
 
     Notes
     -----
-    PyTorch's autograd does not learn of the change: it is for tensors that it does not
-    follow.
+    PyTorch's autograd does not notice the change: use it for tensors without a
+    gradient.
 
     Examples
     --------
@@ -72,9 +72,9 @@ def relu_grad_(dy, x):
     Parameters
     ----------
     dy : ndarray or any object over writable memory of the CPU
-        Any shape and strides; any dtype of `relu_grad`. Overwritten by `dy` where `x`
-        is greater than 0 or is a NaN, else by +0.0. What besides ndarrays is
-        possible, `relu_` says.
+        Any shape and strides; any dtype of `relu_grad`. Overwritten by `dy` where
+        `x` is greater than 0 or is a NaN, else by +0.0. For objects other than
+        ndarrays see `relu_`.
     x : array_like
         What went into `relu`, or what came out of it; a tensor of PyTorch's, too.
         Broadcasts to the shape of `dy`.
@@ -112,7 +112,7 @@ def relu_grad_(dy, x):
 
 
 def _explained(error, array, name, instead):
-    """The error that the ufunc raised, in the words of somebody who meant to work in place."""
+    """The error that the ufunc raised, reworded for an in-place call."""
     if not isinstance(array, ndarray):
         return TypeError(
             f"{name} is a {type(array).__name__} that cannot be overwritten ({error}): pass an "

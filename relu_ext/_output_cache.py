@@ -1,4 +1,4 @@
-"""How much memory of large results that died is kept for the next ones."""
+"""How much memory of deleted large results is kept for the next ones."""
 
 import operator
 import os
@@ -64,10 +64,11 @@ def get_output_cache():
 
 
 def set_output_cache(nbytes):
-    """Say how much memory of large results that died is kept for the next ones.
+    """Set how much memory of deleted large results is kept for the next ones.
 
-    For the whole process, from the next result on. What is kept beyond that goes back
-    to the system at once; what nobody uses for a second goes back at the next result.
+    For the whole process, from the next result on. Memory beyond the limit goes
+    back to the system at once; memory that is unused for a second goes back at the
+    next result.
 
     Parameters
     ----------

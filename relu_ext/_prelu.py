@@ -61,8 +61,8 @@ def prelu(x, slope, axis=1, out=None):
     slope = np.asanyarray(slope)
     if slope.ndim > 1 or slope.size not in (1, x.shape[axis]):
         raise ValueError(
-            f"slope has shape {slope.shape}, and axis {axis} of x {x.shape[axis]} channels; "
-            "give one slope for each channel, or one for all"
+            f"slope has shape {slope.shape}; it must be one number, or one for each of the "
+            f"{x.shape[axis]} channels"
         )
     if slope.ndim == 1:
         slope = slope.reshape(slope.shape + (1,) * (x.ndim - 1 - axis))
@@ -116,7 +116,7 @@ def prelu_slope_grad(dy, x, axis=1):
         raise TypeError(f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}")
     x, dy = convert(x, dtype), convert(dy, dtype)
     if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they have to be the same")
+        raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they must be the same")
     if axis is None:
         outer, channels, inner = 1, 1, x.size
     else:

@@ -1,6 +1,6 @@
 """The compiled module: the C functions of relu_ext.h, and cffi to reach them.
 
-What cffi's own classes have besides, ``types-cffi`` describes.
+``types-cffi`` describes the rest of cffi's own classes.
 """
 
 from typing import Any, type_check_only
@@ -156,7 +156,6 @@ class _Lib:
     def relu_ext_get_stream_bytes(self) -> int: ...
     def relu_ext_set_stream_bytes(self, bytes: int, /) -> None: ...
     # [end of generated]
-
     # What only the package itself needs.
     def relu_ext_register(self, fast: int, docs: Any, /) -> _CData: ...
     def relu_ext_add_type(self, type_num: int, dtype: bytes, /) -> int: ...

@@ -53,23 +53,23 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
 
     Notes
     -----
-    Computed in float64 if `x` or the result is float64, else in float32; `scale` and
-    `shift` are rounded to that first. Then ``x * scale + shift`` is one fused multiply-add,
-    rounded once, to nearest. What is zero or less, -0.0 and -inf among them, becomes +0.0;
-    every NaN the positive quiet one without payload (0x7FC00000 in float32), as processors
-    differ in which they make. A result of a shorter dtype is rounded once more, to nearest,
-    ties to even.
+    Computed in float64 if `x` or the result is float64, else in float32; `scale`
+    and `shift` are rounded to that first. Then ``x * scale + shift`` is one fused
+    multiply-add, rounded once, to nearest. What is zero or less, including -0.0 and
+    -inf, becomes +0.0; every NaN becomes the positive quiet one without payload
+    (0x7FC00000 in float32), since processors differ in the NaN that they make. A
+    result of a shorter dtype is rounded once more, to nearest, ties to even.
 
-    The bits are the same on every machine, whatever the program has set for rounding or
-    subnormals, and there is no RuntimeWarning. Where the processor is told of no fused
-    multiply-add (the instruction set ``"baseline"`` of x86-64), it is made of other
-    instructions, which takes several times as long.
+    The bits are the same on every machine, whatever the program has set for
+    rounding or subnormals, and there is no RuntimeWarning. Where the instruction
+    set has no fused multiply-add (``"baseline"`` on x86-64), other instructions
+    compute the same bits, several times as slowly.
 
     Where `out` shares memory with `x` without being it, a copy of `x` is made first.
 
     Examples
     --------
-    A photograph to what a network expects that was trained on ImageNet's statistics:
+    Prepare a photograph for a network that was trained with ImageNet's statistics:
 
     >>> import numpy as np
     >>> from relu_ext import scale_shift_relu
@@ -124,12 +124,9 @@ def _parameters(name, values, channels):
     """float64, contiguous, one for each channel; new, as `out` may lie in the same memory."""
     if type(values) is not float:
         values = np.asarray(values)
-        if values.dtype != _FLOAT64:
-            # ml_dtypes' are of kind V.
-            if values.dtype.kind not in "biufV" or not np.can_cast(
-                values.dtype, _FLOAT64, "same_kind"
-            ):
-                raise TypeError(f"{name} has dtype {values.dtype}; it must hold real numbers")
+        # ml_dtypes' are of kind V.
+        if values.dtype.kind not in "biufV" or not np.can_cast(values.dtype, _FLOAT64, "same_kind"):
+            raise TypeError(f"{name} has dtype {values.dtype}; it must hold real numbers")
         if values.shape == (channels,):
             return np.array(convert(values, _FLOAT64))
         if values.shape != ():
@@ -147,9 +144,9 @@ def _check_out(out, shape, dtype):
         raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
     out = np.asarray(out).view()
     if dtype is not None and np.dtype(dtype) != out.dtype:
-        raise TypeError(f"dtype is {np.dtype(dtype)}, and out has {out.dtype}: pass one of them")
+        raise TypeError(f"dtype is {np.dtype(dtype)}; it must be that of out, {out.dtype}")
     if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}, and the result {shape}")
+        raise ValueError(f"out has shape {out.shape}; it must be that of the result, {shape}")
     if not out.flags.writeable:
         raise ValueError("out is read-only; omit it for a new array")
     return out

@@ -1,6 +1,6 @@
 """Questions to the system that sandboxes deny: no answer is worth an import or a call."""
 
-# What was asked in vain, and what came instead of an answer, for `relu-ext info`.
+# The questions that got no answer, with the error instead, for `relu-ext info`.
 unanswered = {}
 
 

@@ -30,8 +30,8 @@ def get_num_threads():
     Operations that move less than half a MiB run on one thread, which costs less
     than to start them on two.
 
-    A wheel for Linux has an OpenMP runtime of its own: the number of threads that was
-    set in another package's, and its parallel regions, are not known to it.
+    A wheel for Linux has an OpenMP runtime of its own, which does not know the
+    number of threads or the parallel regions of another package's runtime.
     """
     return lib.relu_ext_get_num_threads()
 

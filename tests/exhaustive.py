@@ -42,9 +42,7 @@ def chunks(name, random, rng):
         return len(starts), every
     corners = corner_patterns(name)
     count = -(-random // CHUNK)
-    return 1 + count, itertools.chain(
-        [corners], (samples(name, CHUNK, rng) for _ in range(count))
-    )
+    return 1 + count, itertools.chain([corners], (samples(name, CHUNK, rng) for _ in range(count)))
 
 
 def corner_patterns(name):

@@ -94,9 +94,7 @@ def run_ufunc(ufunc, dtype, buffers):
         # An offset from the end leaves the operand aligned to nothing but its own size.
         ends += [e for k in (1, 3) if (e := ends[0] - k * dtype.itemsize) > 0]
         for start in ends:
-            *ins, out = (
-                whole[start : start + n * dtype.itemsize].view(dtype) for whole in wholes
-            )
+            *ins, out = (whole[start : start + n * dtype.itemsize].view(dtype) for whole in wholes)
             ufunc(*ins, out)
             ufunc(*ins, ins[0])
             calls += 2

@@ -311,8 +311,11 @@ def main():
     before, wrong = relu_ext.lib.relu_ext_get_num_threads_asked(), False
     for name in CALLS:
         grown, memory = check(name, count)
-        print(f"{name}: {count:,} calls in {len(CALLS[name])} ways, {memory >> 10} KiB more,",
-              "; ".join(grown) if grown else "nothing has grown", flush=True)
+        print(
+            f"{name}: {count:,} calls in {len(CALLS[name])} ways, {memory >> 10} KiB more,",
+            "; ".join(grown) if grown else "nothing has grown",
+            flush=True,
+        )
         wrong |= bool(grown)
     relu_ext.lib.relu_ext_set_num_threads(before)
     return int(wrong)

@@ -135,6 +135,8 @@ def quiet_nan(name):
     """The NaN that arithmetic gives: positive, quiet, no payload."""
     exponent_bits, mantissa_bits = FLOATS[name]
     return assemble(0, 2**exponent_bits - 1, 2 ** (mantissa_bits - 1), name)[0]
+
+
 def bits_of(x, name=None):
     """One bit an element, the lowest first: whether it passes."""
     passes = _passes(x, name or format_of(x.dtype)).ravel()
@@ -162,6 +164,8 @@ def is_zero(x, name):
         _, exponent, mantissa = fields(x, name)
         return (exponent == 0) & (mantissa == 0)
     return _word(bytes_of(x), 0, STORAGE[name].itemsize) == 0
+
+
 def scale_shift_relu(x, scale, shift, to, name=None):
     """
     Of float64 scales and shifts that broadcast with x, in the format `to`; in exact integer

@@ -146,18 +146,36 @@ ROWS = [
     (lambda o: relu(o.x, out=bytearray(48)), TypeError, NO_ARRAY),
     (lambda o: relu_grad(o.x, o.short), ValueError, BROADCAST),
     # Types that do not go together.
-    (lambda o: relu(o.x, o.integers), TypeError,
-     cast("relu", "output", "float32", "int32", "same_kind")),
-    (lambda o: relu(o.double, o.y, casting="safe"), TypeError,
-     cast("relu", "output", "float64", "float32", "safe")),
-    (lambda o: relu(o.swapped, casting="no"), TypeError,
-     cast("relu", "input", "[<>]f4", "float32", "no")),
-    (lambda o: relu(o.x, dtype="i4"), TypeError,
-     cast("relu", "input", "float32", "int32", "same_kind")),
-    (lambda o: relu_grad(o.integers, o.integers, o.integers), TypeError,
-     cast("relu_grad", "output", "float64", "int32", "same_kind")),
-    (lambda o: relu_grad(o.x, o.double, o.y, casting="safe"), TypeError,
-     cast("relu_grad", "output", "float64", "float32", "safe")),
+    (
+        lambda o: relu(o.x, o.integers),
+        TypeError,
+        cast("relu", "output", "float32", "int32", "same_kind"),
+    ),
+    (
+        lambda o: relu(o.double, o.y, casting="safe"),
+        TypeError,
+        cast("relu", "output", "float64", "float32", "safe"),
+    ),
+    (
+        lambda o: relu(o.swapped, casting="no"),
+        TypeError,
+        cast("relu", "input", "[<>]f4", "float32", "no"),
+    ),
+    (
+        lambda o: relu(o.x, dtype="i4"),
+        TypeError,
+        cast("relu", "input", "float32", "int32", "same_kind"),
+    ),
+    (
+        lambda o: relu_grad(o.integers, o.integers, o.integers),
+        TypeError,
+        cast("relu_grad", "output", "float64", "int32", "same_kind"),
+    ),
+    (
+        lambda o: relu_grad(o.x, o.double, o.y, casting="safe"),
+        TypeError,
+        cast("relu_grad", "output", "float64", "float32", "safe"),
+    ),
     (lambda o: relu(o.x, dtype="F"), TypeError, SIGNATURE),
     (lambda o: relu(o.x, signature="F->F"), TypeError, SIGNATURE),
     (lambda o: relu(o.x, signature="ff->f"), ValueError, "a type-string for relu, 1 typecode.*"),
@@ -168,10 +186,16 @@ ROWS = [
     # Masks.
     (lambda o: relu(o.x, o.y, where=o.flags), ValueError, BROADCAST),
     (lambda o: relu(o.x, o.y, where=o.flags[:, :3]), ValueError, BROADCAST),
-    (lambda o: relu(o.x, o.y, where=o.x), TypeError,
-     r"Cannot cast array data from dtype\('float32'\) to dtype\('bool'\) .*"),
-    (lambda o: relu_grad(o.x, o.x, o.y, where=o.integers), TypeError,
-     r"Cannot cast array data from dtype\('int32'\) to dtype\('bool'\) .*"),
+    (
+        lambda o: relu(o.x, o.y, where=o.x),
+        TypeError,
+        r"Cannot cast array data from dtype\('float32'\) to dtype\('bool'\) .*",
+    ),
+    (
+        lambda o: relu_grad(o.x, o.x, o.y, where=o.integers),
+        TypeError,
+        r"Cannot cast array data from dtype\('int32'\) to dtype\('bool'\) .*",
+    ),
     # Methods.
     (lambda o: relu.reduce(o.x), ValueError, "reduce only supported for binary functions"),
     (lambda o: relu.accumulate(o.x), ValueError, "accumulate only supported for binary .*"),
@@ -187,33 +211,63 @@ ROWS = [
     (lambda o: relu_(None), TypeError, in_place("x", "relu(x)", "NoneType")),
     (lambda o: relu_(-1), TypeError, in_place("x", "relu(x)", "int")),
     (lambda o: relu_(np.float32(-1)), TypeError, in_place("x", "relu(x)", "float32")),
-    (lambda o: relu_(Deciding()), TypeError,
-     r"x is a Deciding that cannot be overwritten \(I do not want\): pass an ndarray, .* buffer, "
-     r"DLPack or __array_interface__; use relu\(x\) for a new array"),
-    (lambda o: relu_grad_(Deciding(), o.x), TypeError,
-     r"dy is a Deciding that cannot be overwritten \(I do not want\): .*; use relu_grad\(dy, .*"),
+    (
+        lambda o: relu_(Deciding()),
+        TypeError,
+        r"x is a Deciding that cannot be overwritten \(I do not want\): pass an ndarray, .* buffer, "
+        r"DLPack or __array_interface__; use relu\(x\) for a new array",
+    ),
+    (
+        lambda o: relu_grad_(Deciding(), o.x),
+        TypeError,
+        r"dy is a Deciding that cannot be overwritten \(I do not want\): .*; use relu_grad\(dy, .*",
+    ),
     (lambda o: relu_(object()), TypeError, in_place("x", "relu(x)", "object")),
     (lambda o: relu_(i for i in (1, 2)), TypeError, in_place("x", "relu(x)", "generator")),
     (lambda o: relu_(o.read_only), ValueError, r"x is read-only; use relu\(x\) for a new array"),
     (lambda o: relu_(o.broadcast), ValueError, r"x is read-only; use relu\(x\) for a new array"),
-    (lambda o: relu_(o.complex), TypeError,
-     overwritten(LOOP, "x", r"dtype complex64 and shape \(3, 4\)")),
-    (lambda o: relu_(o.objects), TypeError,
-     overwritten(LOOP, "x", r"dtype object and shape \(3, 4\)")),
-    (lambda o: relu_(o.times), TypeError,
-     overwritten(LOOP, "x", r"dtype datetime64\[s\] and shape \(3,\)")),
+    (
+        lambda o: relu_(o.complex),
+        TypeError,
+        overwritten(LOOP, "x", r"dtype complex64 and shape \(3, 4\)"),
+    ),
+    (
+        lambda o: relu_(o.objects),
+        TypeError,
+        overwritten(LOOP, "x", r"dtype object and shape \(3, 4\)"),
+    ),
+    (
+        lambda o: relu_(o.times),
+        TypeError,
+        overwritten(LOOP, "x", r"dtype datetime64\[s\] and shape \(3,\)"),
+    ),
     (lambda o: relu_grad_([1.0], o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "list")),
     (lambda o: relu_grad_("text", o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "str")),
-    (lambda o: relu_grad_(o.read_only, o.x), ValueError,
-     r"dy is read-only; use relu_grad\(dy, x\) for a new array"),
-    (lambda o: relu_grad_(o.short, o.x), ValueError,
-     overwritten(BROADCAST, "dy", r"dtype float32 and shape \(3,\)")),
-    (lambda o: relu_grad_(o.x, o.complex), TypeError,
-     overwritten(LOOP_GRAD, "dy", r"dtype float32 and shape \(3, 4\)")),
-    (lambda o: relu_grad_(o.integers, o.integers), TypeError,
-     overwritten("Cannot cast .*", "dy", r"dtype int32 and shape \(3, 4\)")),
-    (lambda o: relu_grad_(o.bytes8, o.x), TypeError,
-     overwritten("Cannot cast .*", "dy", r"dtype int8 and shape \(3, 4\)")),
+    (
+        lambda o: relu_grad_(o.read_only, o.x),
+        ValueError,
+        r"dy is read-only; use relu_grad\(dy, x\) for a new array",
+    ),
+    (
+        lambda o: relu_grad_(o.short, o.x),
+        ValueError,
+        overwritten(BROADCAST, "dy", r"dtype float32 and shape \(3,\)"),
+    ),
+    (
+        lambda o: relu_grad_(o.x, o.complex),
+        TypeError,
+        overwritten(LOOP_GRAD, "dy", r"dtype float32 and shape \(3, 4\)"),
+    ),
+    (
+        lambda o: relu_grad_(o.integers, o.integers),
+        TypeError,
+        overwritten("Cannot cast .*", "dy", r"dtype int32 and shape \(3, 4\)"),
+    ),
+    (
+        lambda o: relu_grad_(o.bytes8, o.x),
+        TypeError,
+        overwritten("Cannot cast .*", "dy", r"dtype int8 and shape \(3, 4\)"),
+    ),
     # Threads.
     (lambda o: set_num_threads(0), ValueError, THREADS + "at least 1, not 0"),
     (lambda o: set_num_threads(-5), ValueError, THREADS + "at least 1, not -5"),
@@ -232,8 +286,11 @@ ROWS = [
     (lambda o: lib.relu_f32(o.x, o.y), TypeError, "relu_f32 expected 3 arguments, got 2"),
     (lambda o: lib.relu_f32(o.x, o.y, 12), TypeError, ".* must be a cdata pointer, not .*ndarray"),
     (lambda o: lib.relu_f32(ffi.NULL, ffi.NULL, -1), OverflowError, "can't convert negative .*"),
-    (lambda o: ffi.from_buffer("float[]", o.read_only, require_writable=True),
-     (ValueError, BufferError), ".*read-only.*"),
+    (
+        lambda o: ffi.from_buffer("float[]", o.read_only, require_writable=True),
+        (ValueError, BufferError),
+        ".*read-only.*",
+    ),
 ]
 
 
@@ -286,15 +343,31 @@ ISAS = re.escape(", ".join(relu_ext.available_isas()))
 # Digits and letters of other scripts, which Python's functions take for 2, 1K, ...
 ODD = ["٢", "２", "²", "1\N{KELVIN SIGN}", "1Ｋ", "+2", " 2", "2 ", "2\n", "1_0", "0x2"]
 ENVIRONMENT = [
-    *(("RELU_EXT_ISA", value, f".* is not an instruction set that this CPU can run; .*: {ISAS}")
-      for value in ("avx1024", "AVX2", "avx2 ", "ａｖｘ２", "ba\N{LATIN SMALL LETTER LONG S}eline",
-                    "0", "\udcff", "x" * 10_000)),
-    *(("RELU_EXT_NUM_THREADS", value, ".* is not a number of threads; valid are 1, 2, 3, ...")
-      for value in (*ODD, "0", "-1", "two", "1.5", " ", "9" * 5000)),
-    *(("RELU_EXT_OUTPUT_CACHE", value, ".* is not a number of bytes .*; valid are 0 .*, 256M, .*")
-      for value in (*ODD, "-1", "many", "1.5", " ", "1T", "9" * 5000)),
-    *(("RELU_EXT_FAST_CALL", value, ".* must be 1, the default, or 0")
-      for value in (*ODD, "٠", "00", "2", "off", "True", " ")),
+    *(
+        ("RELU_EXT_ISA", value, f".* is not an instruction set that this CPU can run; .*: {ISAS}")
+        for value in (
+            "avx1024",
+            "AVX2",
+            "avx2 ",
+            "ａｖｘ２",
+            "ba\N{LATIN SMALL LETTER LONG S}eline",
+            "0",
+            "\udcff",
+            "x" * 10_000,
+        )
+    ),
+    *(
+        ("RELU_EXT_NUM_THREADS", value, ".* is not a number of threads; valid are 1, 2, 3, ...")
+        for value in (*ODD, "0", "-1", "two", "1.5", " ", "9" * 5000)
+    ),
+    *(
+        ("RELU_EXT_OUTPUT_CACHE", value, ".* is not a number of bytes .*; valid are 0 .*, 256M, .*")
+        for value in (*ODD, "-1", "many", "1.5", " ", "1T", "9" * 5000)
+    ),
+    *(
+        ("RELU_EXT_FAST_CALL", value, ".* must be 1, the default, or 0")
+        for value in (*ODD, "٠", "00", "2", "off", "True", " ")
+    ),
 ]
 
 

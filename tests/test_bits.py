@@ -81,7 +81,7 @@ def threads(request):
 
 
 def test_names():
-    assert NAMES == sorted(reference.FLOATS)
+    assert sorted(reference.FLOATS) == NAMES
 
 
 @each_name
@@ -167,8 +167,15 @@ def test_ml_dtypes(threads, their_name, rng):
 
 @pytest.mark.parametrize(
     "view",
-    [lambda a: a[::2], lambda a: a.T, lambda a: a[:, ::-1], swapped, unaligned,
-     lambda a: np.broadcast_to(a[0], a.shape), lambda a: a.tolist()],
+    [
+        lambda a: a[::2],
+        lambda a: a.T,
+        lambda a: a[:, ::-1],
+        swapped,
+        unaligned,
+        lambda a: np.broadcast_to(a[0], a.shape),
+        lambda a: a.tolist(),
+    ],
 )
 def test_other_layouts_are_copied(view, rng):
     with np.errstate(invalid="ignore"):
@@ -251,5 +258,5 @@ def test_in_place_needs_c_order():
 
 @pytest.mark.parametrize("dy", [np.arange(3), np.zeros(3, complex)])
 def test_gradients_of_other_dtypes(dy):
-    with pytest.raises(TypeError, match="have no gradient"):
+    with pytest.raises(TypeError, match="it must be a float that relu_grad takes"):
         relu_grad_bits(dy, np.zeros(1, np.uint8))

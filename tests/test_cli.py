@@ -67,8 +67,10 @@ def test_first_run_on_a_busy_machine(threads, cpu, interruptions, shares, monkey
     """Each call takes a second by the clock, and `cpu` seconds of CPU in all its threads."""
     counted = itertools.count(0, interruptions).__next__
     monkeypatch.setattr(check, "_involuntary_switches", counted)
-    clocks = {"perf_counter": itertools.count().__next__,
-              "process_time": itertools.count(0, cpu).__next__}
+    clocks = {
+        "perf_counter": itertools.count().__next__,
+        "process_time": itertools.count(0, cpu).__next__,
+    }
     monkeypatch.setattr(check, "time", types.SimpleNamespace(**clocks))
     monkeypatch.setattr(relu_ext, "get_num_threads", lambda: threads)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
@@ -631,7 +633,9 @@ def test_apply_says_which_file_is_full(tmp_path):
     np.save(source, np.ones(LONG, np.float32))
     limit = 2**20
     done = run(
-        "apply", source, target,
+        "apply",
+        source,
+        target,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert_refused(done)
@@ -659,7 +663,8 @@ def test_apply_interrupted(number, before, tmp_path):
         target.write_bytes(before)
     with subprocess.Popen(
         [sys.executable, "-m", "relu_ext", "apply", "-", target],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         np.lib.format.write_array_header_1_0(
             process.stdin, {"descr": "<f4", "fortran_order": False, "shape": (2**24,)}
@@ -681,7 +686,8 @@ def test_apply_ignores_what_it_was_told_to(tmp_path):
     """As nohup does with SIGHUP."""
     with subprocess.Popen(
         [sys.executable, "-m", "relu_ext", "apply", "--dtype", "int8", "-", tmp_path / "out"],
-        stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        stdin=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     ) as process:
         process.stdin.write(b"\xff")
         process.stdin.flush()
@@ -706,9 +712,9 @@ def test_apply_in_place_interrupted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(apply, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        apply.run(None, types.SimpleNamespace(
-            files=[str(path)], in_place=True, gradient=None, dtype=None
-        ))
+        apply.run(
+            None, types.SimpleNamespace(files=[str(path)], in_place=True, gradient=None, dtype=None)
+        )
     monkeypatch.undo()
     found = np.load(path)
     block = apply.BLOCK_BYTES // 4
@@ -738,7 +744,10 @@ def test_apply_needs_little_memory(tmp_path):
     # The result goes through a pipe, not to make as much on the disk.
     with subprocess.Popen(
         [sys.executable, "-c", code, "apply", source, "-"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False, bufsize=0,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=False,
+        bufsize=0,
     ) as process:
         count, last, buffer = 0, b"", bytearray(2**20)
         while got := process.stdout.readinto(buffer):
@@ -779,9 +788,7 @@ def test_apply_shows_a_bar_when_it_takes_long(tmp_path):
     x = -np.ones(LONG, np.float32)
     steps = run_on_terminal("apply", "-", tmp_path / "out.npy", stdin=subprocess.PIPE)
     process = next(steps)
-    np.lib.format.write_array_header_1_0(
-        process.stdin, np.lib.format.header_data_from_array_1_0(x)
-    )
+    np.lib.format.write_array_header_1_0(process.stdin, np.lib.format.header_data_from_array_1_0(x))
     data = x.tobytes()
     process.stdin.write(data[: len(data) // 2])
     process.stdin.flush()
@@ -796,7 +803,8 @@ def test_apply_shows_a_bar_when_it_takes_long(tmp_path):
 def test_apply_shows_nothing_elsewhere(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "relu_ext", "apply", "--dtype", "f4", "-", tmp_path / "out"],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         process.stdin.write(bytes(2**21))
         process.stdin.flush()
@@ -1040,7 +1048,8 @@ def test_apply_closes_what_had_a_list_that_cannot_be_kept(refused, source_and_ta
             raise PermissionError(1, "not allowed")
         os.{refused} = refuse
         """,
-        source, target,
+        source,
+        target,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -1085,10 +1094,12 @@ def test_apply_is_not_led_to_another_file(swapped, shared):
             os.symlink("key", name)
         apply.transform = swap
         """,
-        source, target, cwd=shared,
+        source,
+        target,
+        cwd=shared,
     )
     assert done.returncode == 2
-    assert b"somebody else" in done.stderr
+    assert b"another process" in done.stderr
     assert key.read_bytes() == b"secret"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     if swapped == "beside":
@@ -1229,8 +1240,14 @@ def test_apply_refuses_headers_that_numpy_refuses(shape, piped, tmp_path):
     assert not accepted
     if piped:
         with subprocess.Popen(
-            [sys.executable, "-c", "import shutil, sys; shutil.copyfileobj("
-             "open(sys.argv[1], 'rb'), sys.stdout.buffer)", source], stdout=subprocess.PIPE
+            [
+                sys.executable,
+                "-c",
+                "import shutil, sys; shutil.copyfileobj("
+                "open(sys.argv[1], 'rb'), sys.stdout.buffer)",
+                source,
+            ],
+            stdout=subprocess.PIPE,
         ) as process:
             done = run("apply", "-", target, stdin=process.stdout)
     else:
@@ -1310,7 +1327,8 @@ def test_apply_reads_headers_of_python_2_without_a_word(text, tmp_path):
         ("$apply in.npy /dev/stdout >&-", 2),
         ("$apply in.npy out.npy 0<&- >&- 2>&-", 0),
         pytest.param(
-            "$apply missing.npy - 2>/dev/full", 2,
+            "$apply missing.npy - 2>/dev/full",
+            2,
             marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device"),
         ),
     ],
@@ -1343,7 +1361,9 @@ def test_apply_has_no_file_where_the_standard_error_was(tmp_path):
                 pass
         apply.transform = warn
         """,
-        "--in-place", path, preexec_fn=lambda: os.closerange(1, 3),
+        "--in-place",
+        path,
+        preexec_fn=lambda: os.closerange(1, 3),
     )
     assert done.returncode == 0
     assert np.load(path).tolist() == [0.0, 2.0]
@@ -1364,7 +1384,8 @@ def test_apply_interrupted_around_the_renaming_tells_the_truth(moment, source_an
             os.kill(os.getpid(), signal.SIGINT)
         os.replace = interrupted
         """,
-        source, target,
+        source,
+        target,
     )
     assert done.returncode == -signal.SIGINT
     state = "complete" if moment == "after" else "as it was"
@@ -1452,7 +1473,8 @@ def test_apply_without_tqdm(tmp_path):
 def test_plot_without_matplotlib(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", without("matplotlib"), "plot", "-o", tmp_path / "relu.png"],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
     )
     assert_refused(done)
     assert "pip install matplotlib" in done.stderr
@@ -1482,8 +1504,11 @@ def test_plot_draws_the_derivative_at_0():
     figure = pytest.importorskip("matplotlib.figure").Figure()
     plot.draw(figure, -5, 10, plot.family(False))
     _, derivative = figure.axes
-    line, *dots = [line for line in derivative.lines if line.get_color() == "#D55E00" or
-                   line.get_marker() == "o"]
+    line, *dots = [
+        line
+        for line in derivative.lines
+        if line.get_color() == "#D55E00" or line.get_marker() == "o"
+    ]
     faces = {
         (float(dot.get_xdata()[0]), float(dot.get_ydata()[0])): dot.get_markerfacecolor()
         for dot in dots

@@ -58,8 +58,16 @@ def test_every_length_and_offset(isa, char, rng):
 def test_matrices(isa, threads, char, zeros, rng):
     """Rows and columns from one to several strips, more rows than narrow counters hold."""
     for shape in [
-        (1, 5000), (2, 4097), (3, 1), (260, 1), (700, 3), (1030, 7), (300, 64), (17, 130),
-        (521, 129), (2, 33_001),
+        (1, 5000),
+        (2, 4097),
+        (3, 1),
+        (260, 1),
+        (700, 3),
+        (1030, 7),
+        (300, 64),
+        (17, 130),
+        (521, 129),
+        (2, 33_001),
     ]:
         y = new(char, shape, rng)
         y[rng.random(shape) < zeros] = 0
@@ -177,7 +185,7 @@ def test_bad_axes(function):
 @pytest.mark.parametrize("function", [sparsity, activity, dead_units])
 @pytest.mark.parametrize("dtype", ["D", "M8[s]", "m8[s]", "O", "S3", "U3", "f4,f4"])
 def test_bad_dtypes(function, dtype):
-    with pytest.raises(TypeError, match="cannot be counted"):
+    with pytest.raises(TypeError, match="it must be one that relu takes"):
         function(np.zeros(3, dtype))
 
 
@@ -208,8 +216,11 @@ for char in "befdg":
 """
     environment = {**os.environ, "RELU_EXT_ISA": isa}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment,
-        capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 

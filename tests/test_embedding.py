@@ -370,8 +370,12 @@ def test_capsule(rng):
                 ffi.cast(ffi.getctype(arguments_of(operation, dtype)[-1], "*"), address(p))[0]
                 for p in parameters(operation, dtype)
             ]
-            call(*(ffi.cast("void *", address(a)) for a in inputs), *given,
-                 ffi.cast("void *", address(out)), out.size)
+            call(
+                *(ffi.cast("void *", address(a)) for a in inputs),
+                *given,
+                ffi.cast("void *", address(out)),
+                out.size,
+            )
             assert_same_bits(out, oracle(operation, dtype, *inputs))
 
 
@@ -382,8 +386,10 @@ def check_scale_shift(function):
     steps, shape = ffi.new("ptrdiff_t[]", [4, 0]), ffi.new("size_t[]", [2, 1])
     pointers = [ffi.cast("void *", address(a)) for a in (x, y)]
     numbers = ffi.cast("double *", address(one))
-    assert call(b"f32", pointers[0], steps, b"f32", pointers[1], steps, shape, 2, 1, numbers,
-                numbers) == 0
+    assert (
+        call(b"f32", pointers[0], steps, b"f32", pointers[1], steps, shape, 2, 1, numbers, numbers)
+        == 0
+    )
     assert y.tolist() == [0, 3]
 
 
@@ -494,7 +500,10 @@ def test_refused_options(option, reason, tmp_path):
     (source,) = relu_ext.get_sources()
     done = subprocess.run(
         ["cc", "-std=c11", option, "-fsyntax-only", source],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode != 0
     assert reason in done.stderr
@@ -517,6 +526,71 @@ def test_static(compiler, tmp_path):
     assert symbols(compile_object(tmp_path, compiler, text, *QUICK_C)) == set()
     text += "int mine(void);\nint mine(void) { return *relu_ext_isa(); }\n"
     assert symbols(compile_object(tmp_path, compiler, text, *QUICK_C)) == {"mine"}
+
+
+def names_given_at_file_scope(text):
+    """Identifiers that C code declares outside of functions: macros, types, tags, constants, ..."""
+    macros = set(re.findall(r"^#define (\w+)", text, re.MULTILINE))
+    text = re.sub(r"^#.*", "", text, flags=re.MULTILINE)
+    text = re.sub(r'"(?:[^"\\\n]|\\.)*"', "", text)
+    names, opened, words, last = set(), [], [], ""
+    for token in re.findall(r"\w+|\S", text):
+        if token in "({[":
+            is_enum = last == "enum" or (len(words) > 1 and words[-2] == "enum")
+            opened.append("enum" if token == "{" and is_enum else token)
+            words = []
+        elif token in ")}]":
+            opened.pop()
+        elif token[0].isalpha() or token[0] == "_":
+            if opened in ([], ["enum"]):
+                names.add(token)
+            words = [*words[-1:], token] if not opened else []
+        else:
+            words = []
+        last = token
+    return macros | names
+
+
+@plain_c
+def test_static_gives_no_name_to_others(tmp_path):
+    """Whoever has the same name of another thing could not compile it."""
+    need("gcc")
+    (tmp_path / "unit.c").write_text('#define RELU_EXT_STATIC\n#include "relu_ext.c"\n')
+    preprocessed = run(["gcc", "-std=c11", "-E", "-dD", f"-I{INCLUDE}", "unit.c"], tmp_path)
+    # What comes of our files, and not of the system's headers.
+    lines, ours = [], False
+    for line in preprocessed.splitlines():
+        if where := re.match(r'# \d+ "(.*)"', line):
+            ours = Path(where[1]).resolve().is_relative_to(INCLUDE.resolve())
+        elif ours:
+            lines.append(line)
+    given = names_given_at_file_scope("\n".join(lines))
+    assert {"RELU_EXT_NO_OVERLAP", "relu_ext_id_relu_f32", "relu_ext_stream"} <= given
+    of_c = """
+        _Alignas _Atomic _Bool __attribute__ __extension__ __inline __int128 atomic_bool atomic_int
+        char const double enum extern float inline int int8_t int16_t int32_t int64_t long ptrdiff_t
+        short signed size_t sizeof static struct typedef uint8_t uint16_t uint32_t uint64_t union unsigned
+        void volatile __m128i __m256i __m512i
+    """.split()
+    foreign = {name for name in given - set(of_c) - set(PROTOTYPES)}
+    assert {name for name in foreign if not name.lower().startswith("relu_ext_")} == set()
+
+
+@plain_c
+def test_headers_hijack_no_include_of_others(tmp_path):
+    """The folder of the headers may come first, and somebody has headers of the same names."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    names = [path.name for path in (INCLUDE / "relu_ext").glob("*.h")]
+    assert "stream.h" in names
+    for name in names:
+        (theirs / name).write_text(f"#define THEIRS_{Path(name).stem} 1\n")
+    text = '#include "relu_ext.h"\n' + "".join(f'#include "{name}"\n' for name in names)
+    text += "".join(
+        f"#ifndef THEIRS_{Path(name).stem}\n#error {name} is another\n#endif\n" for name in names
+    )
+    (tmp_path / "unit.c").write_text(text + "int main(void) { return 0; }\n")
+    run(["cc", *shlex.split(config("--cflags")), "-Itheirs", "unit.c", "-o", "unit"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -636,7 +710,12 @@ def test_what_the_sources_include_is_there():
             included = re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
             to_read += [path.parent / name for name in included]
     names = {path.relative_to(INCLUDE).as_posix() for path in seen}
-    assert {"relu_ext.h", "relu_ext/prefix.h", "relu_ext_capi.h", "kernels.h"} <= names
+    assert {
+        "relu_ext.h",
+        "relu_ext/prefix.h",
+        "relu_ext_capi.h",
+        "relu_ext/kernels_tmpl.h",
+    } <= names
 
 
 def test_version_is_the_same_everywhere():

@@ -304,8 +304,13 @@ class Exporter:
     def __init__(self, raw, format):
         memory = (ctypes.c_char * len(raw)).from_buffer(raw)
         fill = ctypes.PYFUNCTYPE(
-            ctypes.c_int, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t,
-            ctypes.c_int, ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_void_p,
+            ctypes.py_object,
+            ctypes.c_void_p,
+            ctypes.c_ssize_t,
+            ctypes.c_int,
+            ctypes.c_int,
         )(("PyBuffer_FillInfo", ctypes.pythonapi))
 
         @ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_int)
@@ -321,8 +326,10 @@ class Exporter:
 
         class Spec(ctypes.Structure):
             _fields_ = [
-                ("name", ctypes.c_char_p), ("basicsize", ctypes.c_int),
-                ("itemsize", ctypes.c_int), ("flags", ctypes.c_uint),
+                ("name", ctypes.c_char_p),
+                ("basicsize", ctypes.c_int),
+                ("itemsize", ctypes.c_int),
+                ("flags", ctypes.c_uint),
                 ("slots", ctypes.POINTER(Slot)),
             ]
 
@@ -403,7 +410,7 @@ def test_a_buffer_that_does_not_say_what_its_bytes_are(make):
 
 
 TYPED = {
-    "memoryview of an array": lambda a: memoryview(a),
+    "memoryview of an array": memoryview,
     "memoryview of array.array": lambda a: memoryview(array.array("b", a.tobytes())),
     "memoryview, cast": lambda a: memoryview(bytearray(a.tobytes())).cast("b"),
     "SharedMemory, cast": lambda a: in_shared_memory(a.tobytes()).cast("b"),

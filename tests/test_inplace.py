@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from arrays import ALL_TYPES, FLOAT_TYPES, assert_same_bits, new, swapped, unaligned
+
 from relu_ext import relu_, relu_grad_
 
 LAYOUTS = {

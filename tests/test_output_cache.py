@@ -165,8 +165,12 @@ def test_memory_is_used_again(ufunc):
 def test_for_results_of_about_that_size():
     x = np.ones(10 * MIB, np.int8)
     for size, hit in [
-        (10 * MIB, False), (10 * MIB - 1, True), (9 * MIB, True), (10 * MIB, True),
-        (7 * MIB, False), (13 * MIB, False),
+        (10 * MIB, False),
+        (10 * MIB - 1, True),
+        (9 * MIB, True),
+        (10 * MIB, True),
+        (7 * MIB, False),
+        (13 * MIB, False),
     ]:
         before = get_output_cache()
         relu(np.resize(x, size))
@@ -222,13 +226,14 @@ def test_views_keep_the_memory(derive):
     x = np.arange(N, dtype=np.float32)
     want = np.array(derive(x))
     view = derive(relu(x))
-    for k in range(3):
+    for _k in range(3):
         relu(x * 0)
     assert_same_bits(np.array(view), want)
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y, protocol=5))],
+    "copied",
+    [copy.copy, copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y, protocol=5))],
     ids=["copy", "deepcopy", "pickle"],
 )
 def test_copies(copied):
@@ -667,7 +672,7 @@ def test_limit_as_text(text, nbytes):
 @once
 @pytest.mark.parametrize("text", ["many", "-1", "1.5G", "10 M", "10MB", "²"])
 def test_bad_text(text):
-    with pytest.raises(ValueError, match="'.*' is not a number of bytes .*256M"):
+    with pytest.raises(ValueError, match=r"'.*' is not a number of bytes .*256M"):
         set_output_cache(text)
     assert get_output_cache().limit == LIMIT
     with pytest.raises(AssertionError, match=f"ImportError: RELU_EXT_OUTPUT_CACHE='{text}"):

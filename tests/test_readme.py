@@ -58,7 +58,8 @@ def test_ufuncs_are_told_from_the_others():
     assert {*re.findall(r"`(\w+)`", ufuncs)} == wanted
     functions = {name: value for name, value in public.items() if inspect.isfunction(value)}
     take_arrays = {
-        name for name, function in functions.items()
+        name
+        for name, function in functions.items()
         if {"x", "y", "dy"} & {*inspect.signature(function).parameters}
     }
     # Those in place return what they were given.

@@ -3,10 +3,9 @@ That nothing asked of the system ends an import or a call, whatever it refuses.
 
 Sandboxes deny queries that nobody thinks of. Those of relu_ext only choose sizes, of the
 cache of outputs and of the number of threads: something usual will do, and `relu-ext info`
-says what was not to be had.
+says what was not available.
 """
 
-import ctypes.util
 import json
 import os
 import platform
@@ -80,7 +79,7 @@ REFUSED = {
 @pytest.mark.parametrize("denial, name", REFUSED.values(), ids=REFUSED)
 def test_a_refused_query(denial, name):
     found = use_after(denial)
-    assert name in found["not to be had"], found["not to be had"]
+    assert name in found["not available"], found["not available"]
 
 
 @linux_only
@@ -94,12 +93,12 @@ def test_unreadable_files_of_the_system(error):
     sys.addaudithook(hook)
     """
     found = use_after(denial)
-    assert {"control groups", "/proc/cpuinfo"} <= set(found["not to be had"])
+    assert {"control groups", "/proc/cpuinfo"} <= set(found["not available"])
     assert found["processor"]["caches"] == []
 
 
 def test_nothing_refused():
-    assert not set(use_after("")["not to be had"]) & {name for _, name in REFUSED.values()}
+    assert not set(use_after("")["not available"]) & {name for _, name in REFUSED.values()}
 
 
 def test_memory_of_unknown_size(monkeypatch, tmp_path):
@@ -111,8 +110,20 @@ def test_memory_of_unknown_size(monkeypatch, tmp_path):
     assert _output_cache._memory(tmp_path / "missing") == _output_cache._UNKNOWN
 
 
-GARBAGE = [b"", b"\n", b"x\n", b"\xff\xfe\0\n", b"9" * 5000, b"1 2 3 4\n", b"1 0\n", b"-7 -7\n",
-           b"1e5 1e5\n", b"0 0\n", "٣ ٣\n".encode(), b"9" * 400 + b" 1\n"]
+GARBAGE = [
+    b"",
+    b"\n",
+    b"x\n",
+    b"\xff\xfe\0\n",
+    b"9" * 5000,
+    b"1 2 3 4\n",
+    b"1 0\n",
+    b"-7 -7\n",
+    b"1e5 1e5\n",
+    b"0 0\n",
+    "٣ ٣\n".encode(),
+    b"9" * 400 + b" 1\n",
+]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: ascii(garbage[:12]))
@@ -137,18 +148,30 @@ def test_only_what_was_refused_is_noted(monkeypatch):
     monkeypatch.setattr(_system, "unanswered", {})
     assert _system.ask("one", int, "1") == 1
     assert _system.ask("two", int, "x") is None
-    assert _system.unanswered == {
-        "two": "ValueError: invalid literal for int() with base 10: 'x'"
-    }
+    assert _system.unanswered == {"two": "ValueError: invalid literal for int() with base 10: 'x'"}
 
 
 # System calls, denied as sandboxes do it: for good, from then on.
 
 CALLS = {
-    "x86_64": {"sysinfo": 99, "prlimit64": 302, "getrlimit": 97, "sched_getaffinity": 204,
-               "madvise": 28, "uname": 63, "clock_gettime": 228},
-    "aarch64": {"sysinfo": 179, "prlimit64": 261, "getrlimit": 163, "sched_getaffinity": 123,
-                "madvise": 233, "uname": 160, "clock_gettime": 113},
+    "x86_64": {
+        "sysinfo": 99,
+        "prlimit64": 302,
+        "getrlimit": 97,
+        "sched_getaffinity": 204,
+        "madvise": 28,
+        "uname": 63,
+        "clock_gettime": 228,
+    },
+    "aarch64": {
+        "sysinfo": 179,
+        "prlimit64": 261,
+        "getrlimit": 163,
+        "sched_getaffinity": 123,
+        "madvise": 233,
+        "uname": 160,
+        "clock_gettime": 113,
+    },
 }.get(platform.machine(), {})
 SECCOMP = """
 import ctypes, struct
@@ -175,7 +198,7 @@ def test_a_denied_system_call(name, errno):
     numbers = [number for call, number in CALLS.items() if name in (call, "all")]
     found = use_after(SECCOMP.format(numbers=numbers, errno=errno))
     if name in ("uname", "sched_getaffinity", "all"):
-        assert found["not to be had"]
+        assert found["not available"]
 
 
 # Functions of the C library that fail, whoever calls them, once they are told to.
@@ -260,4 +283,4 @@ def nothing_is_kept():
     assert relu_ext.get_output_cache().held == 0
 """
     found = use_after(denial, LD_PRELOAD=shim)
-    assert ("size of the memory" in found["not to be had"]) == bool(what & 1)
+    assert ("size of the memory" in found["not available"]) == bool(what & 1)

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import reference
-from arrays import assert_same_bits, new, samples, specials, swapped, unaligned
+from arrays import assert_same_bits, samples, specials, swapped, unaligned
 from test_kernels import c_math, subnormals_flushed
 from test_large_paths import stores, threads  # noqa: F401 (fixtures)
 
@@ -57,7 +57,7 @@ def oracle(x, scale, shift, from_name, to_name):
 
 @pytest.mark.parametrize(
     "scale, shift",
-    [(1 / 255 / 0.229, -0.485 / 0.229), (-3.1e-3, 0.7), (1.0, 0.0), (6.1e-5, -2.0**-14)],
+    [(1 / 255 / 0.229, -0.485 / 0.229), (-3.1e-3, 0.7), (1.0, 0.0), (6.1e-5, -(2.0**-14))],
 )
 @pytest.mark.parametrize("to_name", TO)
 @pytest.mark.parametrize("from_name", ["u8", "i16", "f16", "bf16"])
@@ -500,12 +500,27 @@ def test_c_function_says_no(rng):
 
     def call(x_name=b"u8", y_name=b"f32", ndim=1, axis=0):
         return lib.relu_ext_scale_shift_relu(
-            x_name, ffi.from_buffer(x), x.strides, y_name, ffi.from_buffer(y), y.strides,
-            [3], ndim, axis, [1.0] * 3, [0.5, 1.0, -1.0],
+            x_name,
+            ffi.from_buffer(x),
+            x.strides,
+            y_name,
+            ffi.from_buffer(y),
+            y.strides,
+            [3],
+            ndim,
+            axis,
+            [1.0] * 3,
+            [0.5, 1.0, -1.0],
         )
 
-    for bad in ({"x_name": b"u16"}, {"y_name": b"u8"}, {"y_name": b""}, {"axis": 1}, {"ndim": 0},
-                {"ndim": 65}):
+    for bad in (
+        {"x_name": b"u16"},
+        {"y_name": b"u8"},
+        {"y_name": b""},
+        {"axis": 1},
+        {"ndim": 0},
+        {"ndim": 65},
+    ):
         assert call(**bad) == -1
     assert y.tolist() == [7, 7, 7]
     assert call() == 0

@@ -49,19 +49,15 @@ CALLS = {
     "subnormal number": lambda: relu_ext.leaky_relu(LARGE32, 1e-40),
     "number, in place": lambda: relu_ext.leaky_relu(y := X32.copy(), 0.1, out=y),
     "number, strided": lambda: relu_ext.leaky_relu(X32[::2], 0.1),
-    "number, where": lambda: relu_ext.leaky_relu(
-        X32, 0.1, where=X32 < 0.5, out=np.zeros_like(X32)
-    ),
+    "number, where": lambda: relu_ext.leaky_relu(X32, 0.1, where=X32 < 0.5, out=np.zeros_like(X32)),
     "number, float16": lambda: relu_ext.leaky_relu(X32.astype(np.float16), 0.1),
-    "number, bfloat16": lambda: relu_ext.leaky_relu(
-        X32.astype(ml_dtypes.bfloat16), 0.1
-    ).view(np.uint16),
+    "number, bfloat16": lambda: relu_ext.leaky_relu(X32.astype(ml_dtypes.bfloat16), 0.1).view(
+        np.uint16
+    ),
     "number, gradient": lambda: relu_ext.leaky_relu_grad(DY32, X32, 0.1),
     "ceiling": lambda: relu_ext.clipped_relu(X32, 0.1),
     "ceiling, gradient": lambda: relu_ext.clipped_relu_grad(DY32, X32, 0.1),
-    "long double to double": lambda: relu_ext.relu(
-        THIRDS, out=np.empty(3), casting="same_kind"
-    ),
+    "long double to double": lambda: relu_ext.relu(THIRDS, out=np.empty(3), casting="same_kind"),
     "to a shorter dtype": lambda: relu_ext.relu(
         X64, out=np.empty(600, np.float32), casting="same_kind"
     ),

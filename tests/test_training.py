@@ -91,8 +91,10 @@ def test_quick_run(tmp_path, capsys):
     for figure in ("ReLU", "Dead units", "Accuracy", "clipped"):
         assert figure in shown.out
     assert shown.err == ""
-    names = {f"training-{name}.png" for name in
-             ("gradients", "accuracy", "sparsity", "dead", "exploding")}
+    names = {
+        f"training-{name}.png"
+        for name in ("gradients", "accuracy", "sparsity", "dead", "exploding")
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
     for name in names:
         with Image.open(tmp_path / name) as image:

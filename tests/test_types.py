@@ -134,7 +134,9 @@ def test_stubs_are_what_is_there(folder):
     pytest.importorskip("mypy")
     # These cannot be imported where the package is missing that they are for.
     # The name of an exception is deleted again.
-    folder.joinpath("allowed").write_text("relu_ext\\.integrations\\..*\nrelu_ext\\._core\\.error\n")
+    folder.joinpath("allowed").write_text(
+        "relu_ext\\.integrations\\..*\nrelu_ext\\._core\\.error\n"
+    )
     done = run(
         folder,
         *("mypy.stubtest", "relu_ext", "--mypy-config-file", "mypy.ini"),

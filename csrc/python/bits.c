@@ -50,8 +50,8 @@ PyObject *relu_ext_python_bits(PyObject *module, PyObject *const *args, Py_ssize
     const int type = PyArray_TYPE(in);
     if (dtype == NULL || !dtype->is_float)
         return PyErr_Format(PyExc_TypeError,
-                            "arrays of dtype %S have no gradient: pass floats that relu_grad knows",
-                            PyArray_DESCR(in));
+                            "%s has dtype %S; it must be a float that relu_grad takes",
+                            gradient ? "dy" : "x", PyArray_DESCR(in));
 
     bool fresh = false;
     PyArrayObject *out;
@@ -86,8 +86,13 @@ PyObject *relu_ext_python_bits(PyObject *module, PyObject *const *args, Py_ssize
         return NULL;
     }
     struct bits_call b = {
-        .id = dtype->relu, .gradient = gradient, .in = PyArray_BYTES(in),
-        .out = PyArray_BYTES(out), .bits = PyArray_DATA(packed), .n = n, .total = fresh ? 0 : n,
+        .id = dtype->relu,
+        .gradient = gradient,
+        .in = PyArray_BYTES(in),
+        .out = PyArray_BYTES(out),
+        .bits = PyArray_DATA(packed),
+        .n = n,
+        .total = fresh ? 0 : n,
     };
     PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
     relu_ext_parallel_for((n + UNIT - 1) / UNIT, 2 * bytes, run_bits, &b);

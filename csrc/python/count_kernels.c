@@ -31,7 +31,7 @@ RELU_EXT_INLINE int64_t relu_ext_counts_ld(const char *x, const struct test *tes
 }
 
 RELU_EXT_INLINE void relu_ext_count_columns_ld(const struct counted *c, bool any,
-                                      const struct test *test)
+                                               const struct test *test)
 {
     (void)any;
     for (size_t i = 0; i < c->rows; i++)
@@ -41,7 +41,7 @@ RELU_EXT_INLINE void relu_ext_count_columns_ld(const struct counted *c, bool any
 }
 
 RELU_EXT_INLINE void relu_ext_count_rows_ld(const struct counted *c, bool any,
-                                   const struct test *test)
+                                            const struct test *test)
 {
     (void)any;
     for (size_t i = 0; i < c->rows; i++)

@@ -81,9 +81,14 @@ static void count_slice(const struct counting *c, const struct relu_ext_axis *ax
     memset(index, 0, count * sizeof *index);
     do {
         const struct counted counted = {
-            .x = x + at, .rows = row.n, .columns = inner.n, .row_stride = row.step,
-            .column_stride = inner.step, .counts = counts + count_at,
-            .count_stride = by_row ? row.other : inner.other, .any = c->any,
+            .x = x + at,
+            .rows = row.n,
+            .columns = inner.n,
+            .row_stride = row.step,
+            .column_stride = inner.step,
+            .counts = counts + count_at,
+            .count_stride = by_row ? row.other : inner.other,
+            .any = c->any,
         };
         relu_ext_count(c->lane, by_row, &counted, c->test);
     } while (relu_ext_next_index(others, count, index, &at, &count_at));
@@ -114,8 +119,8 @@ static void count_slices(void *context, size_t begin, size_t end)
 }
 
 /*
- * The axis to cut for so many threads: one whose counts are kept if it is long
- * enough, so that no two threads count for the same; else the longest.
+ * The axis to split over so many threads: one that is not summed, if it is long enough, so that
+ * no two threads add to the same count; else the longest.
  */
 static size_t find_split(const struct counting *c, size_t threads)
 {
@@ -184,12 +189,12 @@ PyObject *relu_ext_python_count(PyObject *module, PyObject *const *args, Py_ssiz
     const struct dtype *dtype = relu_ext_dtype_of(array);
     if (dtype == NULL) {
         PyErr_Format(PyExc_TypeError,
-                     "the elements of an array of dtype %S cannot be counted: bool, the integers "
-                     "and the floats that relu knows can", PyArray_DESCR(array));
+                     "y has dtype %S; it must be one that relu takes: bool, an integer or a float",
+                     PyArray_DESCR(array));
         return NULL;
     }
 
-    /* All that there is to know of the array, at once: others may give it another shape. */
+    /* Read everything about the array at once: other threads may change its shape. */
     npy_intp shape[NPY_MAXDIMS];
     int ndim = 0;
     for (int i = 0; i < PyArray_NDIM(array); i++)
@@ -200,7 +205,9 @@ PyObject *relu_ext_python_count(PyObject *module, PyObject *const *args, Py_ssiz
     PyObject *counts = NULL;
     int64_t in_all = 0;
     struct counting c = {
-        .lane = dtype->lane, .any = what == NEVER_FIRING, .counts = &in_all,
+        .lane = dtype->lane,
+        .any = what == NEVER_FIRING,
+        .counts = &in_all,
         .test = what == ZEROS ? &tests[dtype->relu].nonzero : &tests[dtype->relu].fires,
     };
 

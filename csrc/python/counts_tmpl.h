@@ -8,11 +8,12 @@
  */
 #ifndef COUNTED_ROWS
 /*
- * As many as 8 bits hold, in groups of 4, which share the counters' load and store.
- * Of more, a power of two apart, an L1 cache could not hold a line each.
+ * As many as an 8-bit counter can count, in groups of 4 that share the load and the store of
+ * the counters. If more rows were a power of two apart, an L1 cache could not hold a line of
+ * each.
  */
 #define COUNTED_ROWS 252
-/* After so many, whether there are any columns left to find is asked. */
+/* After so many rows, check whether any column is still to be found. */
 #define SOUGHT_ROWS 16
 /*
  * Bytes of a row counted in one go, whose counters stay near, and of a run taken for
@@ -27,15 +28,16 @@
 
 typedef RELU_EXT_INT RELU_EXT_(any) RELU_EXT_ANY_POINTER;
 
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(counts)(RELU_EXT_INT x, RELU_EXT_INT keep, RELU_EXT_INT least)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(counts)(RELU_EXT_INT x, RELU_EXT_INT keep,
+                                               RELU_EXT_INT least)
 {
     return (x >= least) & ((x & keep) != 0);
 }
 
 /* At most COUNTED_ROWS rows, into counters[j] for column j. */
 RELU_EXT_INLINE void RELU_EXT_(count_strip)(const char *x, ptrdiff_t stride, size_t rows, size_t n,
-                                       RELU_EXT_INT *counters, bool any,
-                                       const struct test *test)
+                                            RELU_EXT_INT *counters, bool any,
+                                            const struct test *test)
 {
     const RELU_EXT_INT keep = (RELU_EXT_INT)test->keep, least = (RELU_EXT_INT)test->least;
 #define ROW(row) ((const RELU_EXT_(any) *)(x + (row) * stride))[j]
@@ -43,7 +45,7 @@ RELU_EXT_INLINE void RELU_EXT_(count_strip)(const char *x, ptrdiff_t stride, siz
 #define FIND(row) (ROW(row) & (ROW(row) >= least ? -1 : 0))
     for (; rows >= 4; rows -= 4, x += 4 * stride)
         if (any)
-            RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
+    RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
             for (size_t j = 0; j < n; j++)
                 counters[j] |= (RELU_EXT_INT)(FIND(0) | FIND(1) | FIND(2) | FIND(3));
         else
@@ -67,10 +69,10 @@ RELU_EXT_INLINE void RELU_EXT_(count_strip)(const char *x, ptrdiff_t stride, siz
 }
 
 /* The same as an unsigned number: 8 bits count to 255. */
-#define COUNTER(counter) ((int64_t)(counter) & (int64_t)(UINT64_MAX >> (64 - 8 * sizeof(RELU_EXT_INT))))
+#define COUNTER(counter) ((int64_t)(RELU_EXT_UINT)(counter))
 
 RELU_EXT_INLINE int64_t RELU_EXT_(count_run)(const char *x, size_t n, bool any,
-                                        const struct test *test)
+                                             const struct test *test)
 {
     /* Elements in a row of the matrix, and elements whose sum always fits a lane. */
     enum {
@@ -108,7 +110,7 @@ RELU_EXT_INLINE int64_t RELU_EXT_(count_run)(const char *x, size_t n, bool any,
         const size_t now = n < FITS ? n : FITS;
         RELU_EXT_INT sum = 0;
         for (size_t j = 0; j < now; j++)
-            sum = (RELU_EXT_INT)(sum + RELU_EXT_(counts)(((const RELU_EXT_(any) *)x)[j], keep, least));
+            sum += RELU_EXT_(counts)(((const RELU_EXT_(any) *)x)[j], keep, least);
         total += COUNTER(sum);
         n -= now;
         x += now * sizeof(RELU_EXT_INT);
@@ -117,7 +119,7 @@ RELU_EXT_INLINE int64_t RELU_EXT_(count_run)(const char *x, size_t n, bool any,
 }
 
 RELU_EXT_INLINE void RELU_EXT_(count_rows)(const struct counted *c, bool any,
-                                      const struct test *test)
+                                           const struct test *test)
 {
     const RELU_EXT_INT keep = (RELU_EXT_INT)test->keep, least = (RELU_EXT_INT)test->least;
     const bool runs = c->column_stride == sizeof(RELU_EXT_INT) && c->columns >= 16;
@@ -139,7 +141,7 @@ RELU_EXT_INLINE void RELU_EXT_(count_rows)(const struct counted *c, bool any,
 }
 
 RELU_EXT_INLINE void RELU_EXT_(count_columns)(const struct counted *c, bool any,
-                                         const struct test *test)
+                                              const struct test *test)
 {
     enum { STRIP = COUNTED_STRIP / sizeof(RELU_EXT_INT) };
     const size_t long_row = (any ? SOUGHT_FOLD : COUNTED_FOLD) / sizeof(RELU_EXT_INT);
@@ -173,8 +175,8 @@ RELU_EXT_INLINE void RELU_EXT_(count_columns)(const struct counted *c, bool any,
             const size_t together = rows < fold ? 1 : fold, left = rows / together;
             const size_t most = any ? SOUGHT_ROWS : COUNTED_ROWS;
             const size_t now = left < most ? left : most;
-            RELU_EXT_(count_strip)(x, (ptrdiff_t)together * c->row_stride, now, n * together, counters,
-                              any, test);
+            RELU_EXT_(count_strip)(x, (ptrdiff_t)together * c->row_stride, now, n * together,
+                                   counters, any, test);
             rows -= now * together;
             x += (ptrdiff_t)(now * together) * c->row_stride;
             if (any && rows > 0) {

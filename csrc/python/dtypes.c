@@ -5,8 +5,7 @@
 #define INTEGER(dtype, type, lane, ...) DTYPE(dtype, lane, false)
 #define FLOAT(dtype, type, lane, ...) DTYPE(dtype, lane, true)
 static const struct dtype dtypes[RELU_EXT_ID_COUNT] = {
-    RELU_EXT_SIGNED(INTEGER, ) RELU_EXT_UNSIGNED(INTEGER, ) RELU_EXT_FLOATS(FLOAT, )
-};
+    RELU_EXT_SIGNED(INTEGER, ) RELU_EXT_UNSIGNED(INTEGER, ) RELU_EXT_FLOATS(FLOAT, )};
 
 /* Types that other packages add are found last. */
 static struct {
@@ -34,9 +33,8 @@ const struct dtype *relu_ext_dtype_of(PyArrayObject *array)
 bool relu_ext_is_as_checked(PyArrayObject *array, const char *name, int type, npy_intp size,
                             bool written)
 {
-    if (PyArray_TYPE(array) == type && PyArray_ISNOTSWAPPED(array)
-        && PyArray_IS_C_CONTIGUOUS(array) && PyArray_SIZE(array) == size
-        && (!written || PyArray_ISWRITEABLE(array)))
+    if (PyArray_TYPE(array) == type && PyArray_ISNOTSWAPPED(array) && PyArray_IS_C_CONTIGUOUS(array)
+        && PyArray_SIZE(array) == size && (!written || PyArray_ISWRITEABLE(array)))
         return true;
     PyErr_Format(PyExc_ValueError, "%s was changed by another thread during the call", name);
     return false;

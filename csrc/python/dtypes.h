@@ -23,9 +23,9 @@ void relu_ext_add_dtype(int type_num, enum relu_ext_id id);
 
 /*
  * Whether an array still is what the Python package found it to be: in C order, of that type,
- * native, of so many elements, and writeable if it is written to; else an exception. A
- * subclass can tell lies about itself, and another thread can give any array another shape or
- * dtype. To be asked last, with the GIL held until everything about the array is copied.
+ * native, of so many elements, and writeable if it is written to; else an exception. A subclass
+ * may misreport its shape or dtype, and another thread may change them. Check this last, and
+ * hold the GIL until everything about the array has been copied.
  */
 bool relu_ext_is_as_checked(PyArrayObject *array, const char *name, int type, npy_intp size,
                             bool written);

@@ -16,8 +16,8 @@ typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_
 static const size_t ARGUMENTS_OFFSET = (size_t)1 << (8 * sizeof(size_t) - 1);
 
 /*
- * NumPy numbers its own types from 0, those that other packages add from
- * NPY_USERDEF, as they come. The first few of the latter are remembered too.
+ * NumPy numbers its own types from 0, and those of other packages from NPY_USERDEF in the order
+ * of their registration. The first few of these have places, too.
  */
 enum { BUILTIN_TYPES = NPY_HALF + 1, ADDED_TYPES = 32 };
 
@@ -31,7 +31,7 @@ static int type_index(int type_num)
     return -1;
 }
 
-/* NumPy's private flag of broadcast arrays, the first write to which is to give a warning. */
+/* NumPy's private flag of broadcast arrays, which makes the first write give a warning. */
 static const int WARN_ON_WRITE = (int)(1u << 31);
 
 struct fast_call {
@@ -155,7 +155,10 @@ static bool read_parameter(PyObject *object, int type, union parameter *value)
     return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
 
-/* In place of what is no array: NumPy would make one, perhaps a copy, before it refuses. */
+/*
+ * Refuses an operand that is overwritten but is not an array: NumPy would first convert it,
+ * perhaps to a copy.
+ */
 static bool overwrites_no_array(PyObject *in, PyObject *out)
 {
     return in == out && !PyArray_Check(out) && out != Py_None
@@ -186,7 +189,8 @@ static PyObject *call_numpy(PyObject *callable, PyObject *const *args, size_t na
 }
 
 /* What CPython calls when the ufunc is called. */
-static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t nargsf,
+                               PyObject *kwnames)
 {
     const struct fast_call *f = find_fast_call(callable);
 
@@ -229,7 +233,10 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         Py_INCREF(out);
     }
     else {
-        /* NumPy would keep the order of the inputs; where that takes thought, it does. */
+        /*
+         * NumPy keeps the memory order of the inputs; where that order is not obvious, leave it
+         * to NumPy.
+         */
         int both = PyArray_FLAGS(a);
         ptrdiff_t stride;
         bool matrices = true;
@@ -237,8 +244,8 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
             both &= PyArray_FLAGS(arrays[k]);
             matrices &= PyArray_NDIM(a) == 2 && has_rows(arrays[k], &stride);
         }
-        const bool fortran =
-            (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)) == NPY_ARRAY_F_CONTIGUOUS;
+        const bool fortran = (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS))
+                             == NPY_ARRAY_F_CONTIGUOUS;
         if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran && !matrices)
             goto numpy;
         out = relu_ext_new_output(a, fortran, &rows.fresh_out);

@@ -1,7 +1,7 @@
 /*
- * What stands before a ufunc's own entry. A shortcut for the calls that need none of its
- * machinery, since a small array is done in less time than it takes NumPy to find out what
- * to do with it; and the default floating-point settings for all others.
+ * What runs before a ufunc's own entry: a shortcut for calls that need none of NumPy's
+ * machinery, which takes longer to decide what to do with a small array than the kernel takes
+ * to do it; for all other calls, the default floating-point settings.
  */
 #ifndef RELU_EXT_FAST_CALL_H
 #define RELU_EXT_FAST_CALL_H

@@ -20,18 +20,23 @@ PyObject *relu_ext_python_convert(PyObject *module, PyObject *const *args, Py_ss
     return array;
 }
 
-#define BUILTIN(name, doc) {#name, (PyCFunction)(void (*)(void))relu_ext_python_##name, METH_FASTCALL, doc}
+#define BUILTIN(name, doc)                                                             \
+    {#name, (PyCFunction)(void (*)(void))relu_ext_python_##name, METH_FASTCALL, doc}
 static PyMethodDef functions[] = {
-    BUILTIN(bits, "bits(in, bits, out, gradient): relu of `in` and its bits, or the gradient from\n"
-                  "them; arrays in C order of the right sizes and one dtype. `out` may be None, and\n"
-                  "is returned."),
-    BUILTIN(convert, "convert(array, dtype): np.asarray(array, dtype, order=\"C\") under IEEE 754's\n"
-                     "default settings, whatever the program has set."),
-    BUILTIN(count, "count(array, what, axes): over the axes whose bits are set in `axes`. what = 0:\n"
-                   "the share of zeros, over all; 1: how many elements fire; 2: where none does."),
-    BUILTIN(scale_shift, "scale_shift(x, out, axis, scale, shift, fresh): native arrays of one shape;\n"
-                         "the parameters float64 in C order, one for each index of the axis; fresh:\n"
-                         "out's pages are new."),
+    BUILTIN(bits,
+            "bits(in, bits, out, gradient): relu of `in` and its bits, or the gradient from\n"
+            "them; arrays in C order of the right sizes and one dtype. `out` may be None, and\n"
+            "is returned."),
+    BUILTIN(convert,
+            "convert(array, dtype): np.asarray(array, dtype, order=\"C\") under IEEE 754's\n"
+            "default settings, whatever the program has set."),
+    BUILTIN(count,
+            "count(array, what, axes): over the axes whose bits are set in `axes`. what = 0:\n"
+            "the share of zeros, over all; 1: how many elements fire; 2: where none does."),
+    BUILTIN(scale_shift,
+            "scale_shift(x, out, axis, scale, shift, fresh): native arrays of one shape;\n"
+            "the parameters float64 in C order, one for each index of the axis; fresh:\n"
+            "out's pages are new."),
     BUILTIN(slope_sums, "slope_sums(dy, x, outer, channels, inner): of contiguous arrays of one\n"
                         "dtype, which is the result's, too."),
 };

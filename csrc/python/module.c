@@ -24,8 +24,8 @@ static int add_capi(PyObject *dict)
 #define CAPI_BITS(dtype, ...)                                                          \
         .relu_bits_##dtype = relu_bits_##dtype,                                        \
         .relu_grad_bits_##dtype = relu_grad_bits_##dtype,
-        RELU_EXT_FLOATS(CAPI_BITS, )
-        .scale_shift_relu = relu_ext_scale_shift_relu,
+            RELU_EXT_FLOATS(CAPI_BITS, )
+                .scale_shift_relu = relu_ext_scale_shift_relu,
     };
     PyObject *capsule = PyCapsule_New((void *)&capi, "relu_ext._C_API", NULL);
     if (capsule == NULL)
@@ -61,9 +61,10 @@ void *relu_ext_register(int fast, void *docs)
     }
     else if (here != made_in) {
         /* Neither CPython nor NumPy lets interpreters share objects. */
-        PyErr_SetString(PyExc_ImportError,
-                        "another interpreter of this process has imported it, and like NumPy it "
-                        "works in one only; use processes instead");
+        PyErr_SetString(
+            PyExc_ImportError,
+            "another interpreter of this process has imported relu_ext, which, like NumPy, "
+            "works in one only: use processes instead");
         return NULL;
     }
     Py_XINCREF(made);

@@ -3,8 +3,8 @@
 #define RELU_EXT_MODULE_H
 
 /*
- * Both are called with the GIL held, and not as cffi calls, which lets go of it: to
- * take it back would be to take it for another interpreter, where there are several.
+ * Call both with the GIL held, and not through cffi, which releases it: where there are several
+ * interpreters, it might be taken back for another one.
  *
  * A new reference to a dictionary with the ufuncs, with or without the shortcut of
  * fast_call.h, the builtins of functions.h and the capsule of relu_ext_capi.h; the same at

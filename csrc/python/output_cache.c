@@ -14,9 +14,9 @@ static PyArrayObject *numpy_array(PyArrayObject *like, bool fortran)
 {
     PyArray_Descr *descr = PyArray_DESCR(like);
     Py_INCREF(descr);
-    return (PyArrayObject *)PyArray_NewFromDescr(
-        &PyArray_Type, descr, PyArray_NDIM(like), PyArray_DIMS(like), NULL, NULL,
-        fortran ? NPY_ARRAY_F_CONTIGUOUS : 0, NULL);
+    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, descr, PyArray_NDIM(like),
+                                                 PyArray_DIMS(like), NULL, NULL,
+                                                 fortran ? NPY_ARRAY_F_CONTIGUOUS : 0, NULL);
 }
 
 /* From here on 64-bit glibc gives memory back as soon as it is freed. */
@@ -34,7 +34,10 @@ static const size_t CACHED_BYTES = 256 << 10;
 
 static const size_t HUGE_PAGE = 2 << 20;
 
-/* Kept memory that nobody took for so long goes back: new pages cost 1 % of that time. */
+/*
+ * Memory that is kept but unused for this long is released: faulting it in again costs 1 % of
+ * that time.
+ */
 static const uint64_t IDLE_NS = 1000000000;
 
 /* Below this, marking memory as free takes too long next to ReLU. */
@@ -44,10 +47,10 @@ static const size_t MARKED_BYTES = 8 << 20;
 enum { CALLS_A_LOOK = 64 };
 
 /*
- * In the page in front of a block: pages, huge ones where that can be. The data begin
- * so much earlier, in the header's page: as malloc's large arrays do, 16 bytes into a
- * cache line, so that loads and stores are aligned at once; and not a little later in
- * their page than these, where every load would seem to need the store before it.
+ * The header is in the page before a block of pages, huge ones where possible. The data begin
+ * LEAD bytes before the block, in the header's page. Like malloc's large arrays they begin 16
+ * bytes into a cache line, so that loads and stores become aligned together; and not a little
+ * later in their page than malloc's, where each load would seem to depend on an earlier store.
  */
 enum { LEAD = 48 };
 struct header {
@@ -168,8 +171,8 @@ static size_t round_up(size_t size)
 static char *map_block(size_t size)
 {
     const size_t boundary = size < HUGE_PAGE ? page : HUGE_PAGE;
-    char *mapped = mmap(NULL, boundary + size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *mapped = mmap(NULL, boundary + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
     if (mapped == MAP_FAILED)
         return NULL;
     /* mmap promises no boundary: what is too much is cut off again. */
@@ -191,7 +194,10 @@ static void *cache_malloc(void *unused, size_t size)
     if (size > SIZE_MAX / 4)
         return NULL;
 
-    /* The smallest that will do, of those the latest: the likeliest to be in the caches. */
+    /*
+     * The smallest that is large enough, and of those the latest: it is most likely still in
+     * the caches.
+     */
     struct block excess[SLOTS], found = {NULL, SIZE_MAX, 0};
     int slot = -1;
     pthread_mutex_lock(&lock);
@@ -223,8 +229,8 @@ static void *cache_malloc(void *unused, size_t size)
         if ((start = map_block(need)) == NULL)
             return NULL;
     }
-    *header_of(start - LEAD) = (struct header){
-        need, generation, .fresh = true, .mark_free = need >= MARKED_BYTES};
+    *header_of(start - LEAD) = (struct header){need, generation, .fresh = true,
+                                               .mark_free = need >= MARKED_BYTES};
     return start - LEAD;
 }
 
@@ -239,8 +245,9 @@ static void cache_free(void *unused, void *data, size_t unreliable)
     int n = 0;
 
     /*
-     * What the system may take when it is short of memory. With huge pages that takes
-     * less than 1 us a MiB, with others longer than ReLU does: then never again.
+     * Marks the memory as free for the system to take when it is short. With huge pages that
+     * costs less than 1 us a MiB; with small ones it costs more than ReLU itself, and is not
+     * tried again.
      */
     if (header->mark_free && freed.size <= atomic_load(&limit)) {
         const uint64_t start = nanoseconds(CLOCK_MONOTONIC);
@@ -309,8 +316,7 @@ static void after_fork_in_child(void)
 int relu_ext_output_cache_init(void)
 {
     const long size = sysconf(_SC_PAGESIZE);
-    if (size <= LEAD
-        || pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+    if (size <= LEAD || pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
         return 0;
     page = (size_t)size;
     capsule = PyCapsule_New(&handler, "mem_handler", NULL);

@@ -1,8 +1,8 @@
 /*
- * Memory for large results. Touching a page for the first time costs more than ReLU
- * over it does, and an array as large as that is new pages time and again. So the
- * memory of results that died is kept for a while, as much as the limit allows, and
- * used again for results of about that size.
+ * Memory for large results. Touching a page for the first time costs more than ReLU over it
+ * does, and an array as large as that is new pages time and again. So the memory of deleted
+ * results is kept for a while, up to a limit, and used again for results of about the same
+ * size.
  *
  * Linux only; elsewhere, and where the program has chosen a memory handler of its
  * own, NumPy allocates.

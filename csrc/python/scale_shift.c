@@ -43,8 +43,8 @@ static size_t find_longest_step(const struct scale_shift *s)
         const size_t n = s->shape[k];
         const bool enough = n >= WORTH_SPLITTING, best_enough = s->shape[best] >= WORTH_SPLITTING;
         if (enough != best_enough ? enough
-            : enough ? Py_ABS(s->y_strides[k]) > Py_ABS(s->y_strides[best])
-                     : n > s->shape[best])
+            : enough              ? Py_ABS(s->y_strides[k]) > Py_ABS(s->y_strides[best])
+                                  : n > s->shape[best])
             best = k;
     }
     return best;
@@ -54,8 +54,7 @@ static size_t find_longest_step(const struct scale_shift *s)
 static bool look_at(struct scale_shift *s, PyArrayObject *x, PyArrayObject *y)
 {
     const int ndim = PyArray_NDIM(x);
-    if (PyArray_NDIM(y) != ndim
-        || !PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), ndim)
+    if (PyArray_NDIM(y) != ndim || !PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), ndim)
         || !PyArray_ISNOTSWAPPED(x) || !PyArray_ISNOTSWAPPED(y) || !PyArray_ISWRITEABLE(y)) {
         PyErr_SetString(PyExc_ValueError, "x or out was changed by another thread during the call");
         return false;
@@ -88,16 +87,18 @@ static struct span span_of_array(const void *data, const struct scale_shift *s,
 static bool overlaps(const struct scale_shift *s, size_t x_size, size_t y_size)
 {
     const bool same = x_size == y_size && s->call.x == s->call.y
-        && memcmp(s->x_strides, s->y_strides, s->call.ndim * sizeof *s->x_strides) == 0;
-    return !same && overlap(span_of_array(s->call.x, s, s->x_strides, x_size),
-                            span_of_array(s->call.y, s, s->y_strides, y_size));
+                      && memcmp(s->x_strides, s->y_strides, s->call.ndim * sizeof *s->x_strides)
+                             == 0;
+    return !same
+           && overlap(span_of_array(s->call.x, s, s->x_strides, x_size),
+                      span_of_array(s->call.y, s, s->y_strides, y_size));
 }
 
 PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    if (nargs != 6 || !PyArray_Check(args[0]) || !PyArray_Check(args[1])
-        || !PyArray_Check(args[3]) || !PyArray_Check(args[4])) {
+    if (nargs != 6 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) || !PyArray_Check(args[3])
+        || !PyArray_Check(args[4])) {
         PyErr_SetString(PyExc_TypeError, "scale_shift(x, out, axis, scale, shift, fresh)");
         return NULL;
     }
@@ -110,18 +111,25 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
     if (from == NULL || !relu_ext_can_scale_shift(from->name, "f32"))
         return PyErr_Format(PyExc_TypeError,
                             "x has dtype %S; it must be uint8, int16, float16, bfloat16, float32 "
-                            "or float64", PyArray_DESCR(x));
+                            "or float64",
+                            PyArray_DESCR(x));
     if (to == NULL || !relu_ext_can_scale_shift("f32", to->name))
         return PyErr_Format(PyExc_TypeError,
                             "%s %S; it must be float16, bfloat16, float32 or float64",
                             args[5] == Py_True ? "dtype is" : "out has dtype", PyArray_DESCR(y));
 
     struct scale_shift s = {
-        .call = {
-            .x_dtype = from->name, .x_strides = s.x_strides, .y_dtype = to->name,
-            .y_strides = s.y_strides, .shape = s.shape, .axis = axis,
-            .scale = PyArray_DATA(scale), .shift = PyArray_DATA(shift),
-        },
+        .call =
+            {
+                .x_dtype = from->name,
+                .x_strides = s.x_strides,
+                .y_dtype = to->name,
+                .y_strides = s.y_strides,
+                .shape = s.shape,
+                .axis = axis,
+                .scale = PyArray_DATA(scale),
+                .shift = PyArray_DATA(shift),
+            },
     };
     const size_t x_size = relu_ext_kernels[from->relu].size;
     const size_t y_size = relu_ext_kernels[to->relu].size;

@@ -24,17 +24,17 @@ typedef int64_t any_f64 RELU_EXT_ANY_POINTER;
  * slope_terms_f32_avx2, and so on: dy * x, in double and rounded there, where x is neither
  * positive nor a NaN; else 0.
  */
-#define DEFINE_SLOPE_TERMS(dtype, type, lane, threshold, isa, target)                  \
+#define DEFINE_SLOPE_TERMS(dtype, type, lane, threshold, isa, target)                          \
     static target void slope_terms_##dtype##_##isa(const void *dy, const void *x, double *out, \
-                                                   size_t n)                           \
-    {                                                                                  \
-        const any_##dtype *a = dy, *b = x;                                             \
-        RELU_EXT_NO_OVERLAP                                                            \
-        for (size_t i = 0; i < n; i++) {                                               \
-            const double product = (double)WORTH_##dtype(a[i]) * (double)WORTH_##dtype(b[i]); \
-            const int64_t passes = ((b[i] > (threshold)) & (b[i] != 0)) ? -1 : 0;      \
-            out[i] = relu_ext_bits_double(relu_ext_double_bits(product) & ~(uint64_t)passes); \
-        }                                                                              \
+                                                   size_t n)                                   \
+    {                                                                                          \
+        const any_##dtype *a = dy, *b = x;                                                     \
+        RELU_EXT_NO_OVERLAP                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                       \
+            const double product = (double)WORTH_##dtype(a[i]) * (double)WORTH_##dtype(b[i]);  \
+            const int64_t passes = ((b[i] > (threshold)) & (b[i] != 0)) ? -1 : 0;              \
+            out[i] = relu_ext_bits_double(relu_ext_double_bits(product) & ~(uint64_t)passes);  \
+        }                                                                                      \
     }
 #define DEFINE_ALL_SLOPE_TERMS(isa, target, supported)                                 \
     RELU_EXT_NUMBERS(DEFINE_SLOPE_TERMS, isa, target)
@@ -72,7 +72,8 @@ static double sum_runs(const struct slope_sums *s, slope_terms *work_out, size_t
                 for (size_t j = 0; j < SUMS; j++)
                     sums[j] += terms[k + j];
         }
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3]))
+           + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
 /* Rounded to the dtype, by way of float where it is shorter. */
@@ -137,9 +138,13 @@ PyObject *relu_ext_python_slope_sums(PyObject *module, PyObject *const *args, Py
         return NULL;
     }
     struct slope_sums s = {
-        .dtype = dtype->relu, .dy = PyArray_DATA(dy), .x = PyArray_DATA(x),
-        .size = relu_ext_kernels[dtype->relu].size, .outer = PyLong_AsSize_t(args[2]),
-        .channels = PyLong_AsSize_t(args[3]), .inner = PyLong_AsSize_t(args[4]),
+        .dtype = dtype->relu,
+        .dy = PyArray_DATA(dy),
+        .x = PyArray_DATA(x),
+        .size = relu_ext_kernels[dtype->relu].size,
+        .outer = PyLong_AsSize_t(args[2]),
+        .channels = PyLong_AsSize_t(args[3]),
+        .inner = PyLong_AsSize_t(args[4]),
     };
     if (PyErr_Occurred())
         return NULL;

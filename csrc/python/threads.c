@@ -23,13 +23,12 @@ static void after_fork_in_child(void)
 }
 
 /*
- * OpenMP's threads do not survive a fork, and GNU's runtime waits for them for
- * ever, also when it was somebody else who started them.
+ * OpenMP's threads do not survive a fork, and GNU's runtime then waits for them for ever, even
+ * if another library started them.
  *
- * LLVM's holds its locks across a fork, but only from the end of its first call on: a
- * child that is forked during that call waits for them for ever, at its end at the
- * latest. So the first call is made here, where the GIL, if there is one, keeps others
- * from forking.
+ * LLVM's holds its locks across a fork, but only from the end of its first call on: a child
+ * that is forked during that call waits for them for ever, at the latest when it exits. So the
+ * first call is made here, where the GIL, if there is one, keeps others from forking.
  */
 void relu_ext_parallel_init(void)
 {
@@ -123,13 +122,12 @@ static size_t part_begin(const struct relu_ext_rows *r, size_t size, size_t t, s
 }
 
 /*
- * A function with a parallel region asks LLVM's OpenMP at its start which thread runs
- * it, even if it then stays serial: 3 ns of a short call, and no business of a forked
- * child's. So the regions have functions of their own.
+ * With LLVM's OpenMP, a function with a parallel region starts by asking which thread runs it,
+ * even if it then stays serial. That costs a short call 3 ns, and a forked child must not do
+ * it. So the regions have functions of their own.
  */
-static RELU_EXT_NOINLINE void run_rows_on_threads(enum relu_ext_id id,
-                                                  const struct relu_ext_rows *r, size_t size,
-                                                  int threads)
+static RELU_EXT_NOINLINE void
+run_rows_on_threads(enum relu_ext_id id, const struct relu_ext_rows *r, size_t size, int threads)
 {
     /* As many parts as threads asked for, however many OpenMP grants. */
     int t; /* declared outside for MSVC's sake */
@@ -139,10 +137,9 @@ static RELU_EXT_NOINLINE void run_rows_on_threads(enum relu_ext_id id,
                   part_begin(r, size, (size_t)t + 1, (size_t)threads));
 }
 
-static RELU_EXT_NOINLINE void run_parts_on_threads(size_t count, int threads,
-                                                   void (*part)(void *context, size_t begin,
-                                                                size_t end),
-                                                   void *context)
+static RELU_EXT_NOINLINE void
+run_parts_on_threads(size_t count, int threads,
+                     void (*part)(void *context, size_t begin, size_t end), void *context)
 {
     const size_t each = count / (size_t)threads, more = count % (size_t)threads;
     int t; /* MSVC's OpenMP knows no declaration in the loop */
@@ -170,7 +167,7 @@ void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
         }
     }
 #endif
-    /* Nothing to work out, which for a short row would cost as much as the kernel. */
+    /* No positions to work out: for a short row that would cost as much as the kernel. */
     if (r->rows == 1)
         relu_ext_run(id, r->in, r->uniform, r->out, total, r->fresh_out ? 0 : total);
     else

@@ -32,8 +32,8 @@ struct relu_ext_rows {
 void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r);
 
 /*
- * part(context, begin, end) for ranges that make up 0 to count: one, or as many as
- * threads where so many bytes to move are worth it. None is empty.
+ * part(context, begin, end) for ranges that make up 0 to count: one range, or one for each
+ * thread if moving so many bytes is worth it. No range is empty.
  */
 void relu_ext_parallel_for(size_t count, size_t bytes_moved,
                            void (*part)(void *context, size_t begin, size_t end), void *context);

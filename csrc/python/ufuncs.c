@@ -22,8 +22,8 @@ enum relation {
     BEHIND, /* element by element only */
 };
 
-static enum relation relate(const char *in, npy_intp in_step, const char *out,
-                            npy_intp out_step, npy_intp n, npy_intp size)
+static enum relation relate(const char *in, npy_intp in_step, const char *out, npy_intp out_step,
+                            npy_intp n, npy_intp size)
 {
     if (n == 0
         || !overlap(span_of_steps(in, in_step, (size_t)n, (size_t)size),
@@ -46,8 +46,8 @@ static enum relation relate(const char *in, npy_intp in_step, const char *out,
     return BEHIND;
 }
 
-static inline void copy_elements(char *to, npy_intp to_step, const char *from,
-                                 npy_intp from_step, npy_intp n, size_t size)
+static inline void copy_elements(char *to, npy_intp to_step, const char *from, npy_intp from_step,
+                                 npy_intp n, size_t size)
 {
     for (npy_intp i = 0; i < n; i++, to += to_step, from += from_step)
         memcpy(to, from, size);
@@ -69,8 +69,8 @@ static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp 
 /*
  * The inner loop of every ufunc here: PyUFuncGenericFunction.
  *
- * NumPy makes copies where operands overlap, except where going through them in
- * order is right without, and for reductions, whose inputs are earlier outputs.
+ * NumPy copies operands that overlap, except where processing them in order is correct without
+ * a copy, and in reductions, whose inputs are earlier outputs.
  */
 static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps, void *data)
 {
@@ -214,8 +214,8 @@ static int add_ufunc(PyObject *dict, PyObject *docs, PyObject *kept, bool fast, 
     Py_DECREF(doc);
     if (status < 0)
         return -1;
-    PyObject *ufunc = PyUFunc_FromFuncAndData(loops, data, types, (int)ntypes, nin, 1,
-                                              PyUFunc_None, name, PyBytes_AsString(doc), 0);
+    PyObject *ufunc = PyUFunc_FromFuncAndData(loops, data, types, (int)ntypes, nin, 1, PyUFunc_None,
+                                              name, PyBytes_AsString(doc), 0);
     if (ufunc == NULL)
         return -1;
     status = PyDict_SetItemString(dict, name, ufunc);

@@ -1,8 +1,9 @@
 /*
- * The kernels that multiply or add, for one dtype: include with RELU_EXT_NUMBER (nf16 nbf16
- * nf32 nf64), RELU_EXT_BITS and the conversions from and to what it is computed in,
- * RELU_EXT_FLOAT_FROM and RELU_EXT_FLOAT_TO, defined; or, for f16, RELU_EXT_FLOATS_FROM and RELU_EXT_FLOATS_TO for whole
- * tiles. They run under the settings of float_env.h.
+ * The kernels that multiply or add, for one dtype: a template, see compiler.h. Besides
+ * RELU_EXT_BITS it wants RELU_EXT_NUMBER (nf16 nbf16 nf32 nf64) and the conversions from and
+ * to what it is computed in, RELU_EXT_FLOAT_FROM and RELU_EXT_FLOAT_TO; or, for f16,
+ * RELU_EXT_FLOATS_FROM and RELU_EXT_FLOATS_TO for whole tiles. The kernels run under the
+ * settings of float_env.h.
  *
  * Sums and products of two 16-bit floats, computed in float, are rounded once: float
  * holds them exactly, or has so many more digits that rounding twice is the same. Only
@@ -17,24 +18,26 @@
 
 #ifdef RELU_EXT_FLOATS_FROM
 /* What is done to floats and what to bits are loops of their own. */
-#define RELU_EXT_CALCULATE(name, operator)                                                      \
-    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, RELU_EXT_INT *out, \
-                                    const struct relu_ext_f16_conversions *f16)                 \
+#define RELU_EXT_CALCULATE(name, operator)                                             \
+    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                       \
+        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, RELU_EXT_INT *out,           \
+        const struct relu_ext_f16 *f16)                                                \
     {                                                                                  \
-        float x[RELU_EXT_(TILE)], y[RELU_EXT_(TILE)];                                            \
-        RELU_EXT_FLOATS_FROM(x, a, RELU_EXT_(TILE), f16);                                            \
-        RELU_EXT_FLOATS_FROM(y, b, RELU_EXT_(TILE), f16);                                            \
-        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                        \
+        float x[RELU_EXT_(TILE)], y[RELU_EXT_(TILE)];                                  \
+        RELU_EXT_FLOATS_FROM(x, a, RELU_EXT_(TILE), f16);                              \
+        RELU_EXT_FLOATS_FROM(y, b, RELU_EXT_(TILE), f16);                              \
+        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                   \
             x[i] = relu_ext_bits_float(relu_ext_float_result(x[i] operator y[i]));     \
-        RELU_EXT_FLOATS_TO(out, x, RELU_EXT_(TILE), f16);                                            \
+        RELU_EXT_FLOATS_TO(out, x, RELU_EXT_(TILE), f16);                              \
     }
 RELU_EXT_CALCULATE(multiply, *)
 RELU_EXT_CALCULATE(add, +)
 
 /* `passing` where x is positive or a NaN, else slope * factor. */
 RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, const RELU_EXT_(any) *x,
-                                 const RELU_EXT_(any) *factor, const RELU_EXT_(any) *slope,
-                                 RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+                                             const RELU_EXT_(any) *factor,
+                                             const RELU_EXT_(any) *slope, RELU_EXT_(any) *out,
+                                             RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
     RELU_EXT_INT product[RELU_EXT_(TILE)];
     RELU_EXT_NUMBER_(multiply)(slope, factor, product, f16);
@@ -45,9 +48,11 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
     }
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                         const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                         const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a,
+                                                     const RELU_EXT_(any) *b,
+                                                     const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
+                                                     RELU_EXT_INT threshold,
+                                                     const struct relu_ext_f16 *f16)
 {
     RELU_EXT_INT sum[RELU_EXT_(TILE)];
     (void)b;
@@ -58,49 +63,60 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a, co
 
 #else
 RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, const RELU_EXT_(any) *x,
-                                 const RELU_EXT_(any) *factor, const RELU_EXT_(any) *slope,
-                                 RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+                                             const RELU_EXT_(any) *factor,
+                                             const RELU_EXT_(any) *slope, RELU_EXT_(any) *out,
+                                             RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
     (void)threshold, (void)f16;
     RELU_EXT_NO_OVERLAP
     for (size_t i = 0; i < RELU_EXT_(TILE); i++) {
-        const RELU_EXT_INT product = RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(slope[i]) * RELU_EXT_FLOAT_FROM(factor[i]));
+        const RELU_EXT_INT product =
+            RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(slope[i]) * RELU_EXT_FLOAT_FROM(factor[i]));
         out[i] = RELU_EXT_FLOAT_FROM(x[i]) <= 0 ? product : passing[i];
     }
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                         const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                         const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a,
+                                                     const RELU_EXT_(any) *b,
+                                                     const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
+                                                     RELU_EXT_INT threshold,
+                                                     const struct relu_ext_f16 *f16)
 {
     (void)b, (void)f16;
     RELU_EXT_NO_OVERLAP
     for (size_t i = 0; i < RELU_EXT_(TILE); i++)
-        out[i] = RELU_EXT_(relu_element)(RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(a[i]) + RELU_EXT_FLOAT_FROM(c[i])), 0, 0, threshold);
+        out[i] = RELU_EXT_(relu_element)(
+            RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(a[i]) + RELU_EXT_FLOAT_FROM(c[i])), 0, 0,
+            threshold);
 }
 #endif
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_tile)(const RELU_EXT_(any) *x, const RELU_EXT_(any) *b,
-                                           const RELU_EXT_(any) *slope, RELU_EXT_(any) *y, RELU_EXT_INT threshold,
-                                           const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_tile)(const RELU_EXT_(any) *x,
+                                                       const RELU_EXT_(any) *b,
+                                                       const RELU_EXT_(any) *slope,
+                                                       RELU_EXT_(any) *y, RELU_EXT_INT threshold,
+                                                       const struct relu_ext_f16 *f16)
 {
     (void)b;
     RELU_EXT_NUMBER_(leaky)(x, x, x, slope, y, threshold, f16);
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_grad_tile)(const RELU_EXT_(any) *dy, const RELU_EXT_(any) *x,
-                                                const RELU_EXT_(any) *slope, RELU_EXT_(any) *dx, RELU_EXT_INT threshold,
-                                                const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_grad_tile)(const RELU_EXT_(any) *dy,
+                                                            const RELU_EXT_(any) *x,
+                                                            const RELU_EXT_(any) *slope,
+                                                            RELU_EXT_(any) *dx,
+                                                            RELU_EXT_INT threshold,
+                                                            const struct relu_ext_f16 *f16)
 {
     RELU_EXT_NUMBER_(leaky)(dy, x, dy, slope, dx, threshold, f16);
 }
 
-#define RELU_EXT_BODY(name)                                                                     \
+#define RELU_EXT_BODY(name)                                                                        \
     RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(const void *a, const void *b, const void *c,       \
-                                    bool uniform, void *out, size_t n, RELU_EXT_INT threshold,         \
-                                    const struct relu_ext_f16_conversions *f16)                 \
-    {                                                                                  \
-        RELU_EXT_(tiles)(RELU_EXT_NUMBER_(name##_tile), a, b, c, uniform, out, n, threshold, f16);              \
+                                    bool uniform, void *out, size_t n, RELU_EXT_INT threshold,     \
+                                    const struct relu_ext_f16 *f16)                                \
+    {                                                                                              \
+        RELU_EXT_(tiles)(RELU_EXT_NUMBER_(name##_tile), a, b, c, uniform, out, n, threshold, f16); \
     }
 RELU_EXT_BODY(leaky_relu)
 RELU_EXT_BODY(leaky_relu_grad)

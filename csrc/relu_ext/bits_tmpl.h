@@ -5,15 +5,16 @@
  * Comparisons and lanes are the compiler's, in blocks of 64 elements; between a
  * block's lanes and its bits are 64 bytes that are 0 or -1, for masks.h.
  */
-RELU_EXT_INLINE void RELU_EXT_(pack_block)(const RELU_EXT_(any) *x, int8_t *masks, size_t n, RELU_EXT_INT threshold)
+RELU_EXT_INLINE void RELU_EXT_(pack_block)(const RELU_EXT_(any) *x, int8_t *masks, size_t n,
+                                           RELU_EXT_INT threshold)
 {
     RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
     for (size_t i = 0; i < n; i++)
         masks[i] = ((x[i] > threshold) & (x[i] != 0)) ? -1 : 0;
 }
 
-RELU_EXT_INLINE void RELU_EXT_(pack)(const void *from, uint8_t *bits, size_t n, RELU_EXT_INT threshold,
-                                relu_ext_pack_masks *pack)
+RELU_EXT_INLINE void RELU_EXT_(pack)(const void *from, uint8_t *bits, size_t n,
+                                     RELU_EXT_INT threshold, relu_ext_pack_masks *pack)
 {
     const RELU_EXT_(any) *x = from;
     _Alignas(64) int8_t masks[64];
@@ -31,8 +32,8 @@ RELU_EXT_INLINE void RELU_EXT_(pack)(const void *from, uint8_t *bits, size_t n, 
     }
 }
 
-RELU_EXT_INLINE void RELU_EXT_(mask_block)(const RELU_EXT_(any) *dy, const int8_t *masks, RELU_EXT_(any) *dx,
-                                      size_t n)
+RELU_EXT_INLINE void RELU_EXT_(mask_block)(const RELU_EXT_(any) *dy, const int8_t *masks,
+                                           RELU_EXT_(any) *dx, size_t n)
 {
     RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
     for (size_t i = 0; i < n; i++)
@@ -40,7 +41,7 @@ RELU_EXT_INLINE void RELU_EXT_(mask_block)(const RELU_EXT_(any) *dy, const int8_
 }
 
 RELU_EXT_INLINE void RELU_EXT_(grad_bits)(const void *from, const uint8_t *bits, void *to, size_t n,
-                                     relu_ext_unpack_masks *unpack)
+                                          relu_ext_unpack_masks *unpack)
 {
     const RELU_EXT_(any) *dy = from;
     RELU_EXT_(any) *dx = to;

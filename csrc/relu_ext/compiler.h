@@ -32,8 +32,8 @@
 #endif
 
 /*
- * What internal.h declares is relu_ext.c's own, unless somebody builds it together with
- * files that ask for it, as the Python module does, and defines this as extern.
+ * What internal.h declares is private to relu_ext.c, unless it is built together with files
+ * that use it, as in the Python module: these define this as extern.
  */
 #ifndef RELU_EXT_INTERNAL
 #define RELU_EXT_INTERNAL RELU_EXT_UNUSED static

@@ -63,7 +63,9 @@ static inline relu_ext_float_env relu_ext_float_env_default(void)
 static inline void relu_ext_float_env_restore(relu_ext_float_env before)
 {
     __asm__ volatile("msr fpcr, %0\n\tmsr fpsr, %1"
-                     : : "r"(before.control), "r"(before.status) : "memory");
+                     :
+                     : "r"(before.control), "r"(before.status)
+                     : "memory");
 }
 
 static inline bool relu_ext_float_env_is_default(void)

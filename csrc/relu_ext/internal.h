@@ -1,7 +1,7 @@
 /*
- * What relu_ext.c offers besides relu_ext.h, to whoever is built together with it: any
- * kernel by number, with one signature for all of them, so that whoever walks arrays or
- * splits ranges does it once for every operation and dtype. See RELU_EXT_INTERNAL.
+ * What relu_ext.c offers, beyond relu_ext.h, to files that are built together with it: each
+ * kernel by number, all with one signature, so that code that walks arrays or splits ranges is
+ * written once for every operation and dtype. See RELU_EXT_INTERNAL.
  */
 #ifndef RELU_EXT_INTERNAL_H
 #define RELU_EXT_INTERNAL_H
@@ -27,15 +27,21 @@ enum relu_ext_lane { RELU_EXT_LANES(RELU_EXT_LANE, ) RELU_EXT_LANE_COUNT };
 
 /* Whether the kernels of a lane calculate, and want the settings of float_env.h. */
 enum {
-    relu_ext_calculates_b8, relu_ext_calculates_b16 = 0, relu_ext_calculates_b32 = 0,
-    relu_ext_calculates_b64 = 0, relu_ext_calculates_ld = 0,
-    relu_ext_calculates_nf16 = 1, relu_ext_calculates_nbf16 = 1, relu_ext_calculates_nf32 = 1,
+    relu_ext_calculates_b8,
+    relu_ext_calculates_b16 = 0,
+    relu_ext_calculates_b32 = 0,
+    relu_ext_calculates_b64 = 0,
+    relu_ext_calculates_ld = 0,
+    relu_ext_calculates_nf16 = 1,
+    relu_ext_calculates_nbf16 = 1,
+    relu_ext_calculates_nf32 = 1,
     relu_ext_calculates_nf64 = 1
 };
 
 /* What there is to know of each kernel, by number; size is an element's, in bytes. */
 #define RELU_EXT_FACTS(dtype, type, lane, threshold, op, body, signature, ...)         \
-    {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, sizeof(type)},
+    {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, \
+     sizeof(type)},
 static const struct relu_ext_kernel {
     enum relu_ext_id id;
     int nin;
@@ -56,8 +62,8 @@ RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, 
  * relu, and the bits of what it lets through; and the gradient from these bits. `id` is
  * relu's for a float's dtype. Bits of a part begin with those of its first element.
  */
-RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y,
-                                         uint8_t *bits, size_t n, size_t total);
+RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y, uint8_t *bits,
+                                         size_t n, size_t total);
 RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *dy,
                                               const uint8_t *bits, void *dx, size_t n,
                                               size_t total);

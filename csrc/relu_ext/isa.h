@@ -21,7 +21,6 @@
  */
 enum { RELU_EXT_STREAM_BLOCK = 1024 };
 
-
 typedef void relu_ext_block_streamer(char *to, const char *block, const char *ahead_a,
                                      const char *ahead_b);
 
@@ -32,7 +31,7 @@ typedef void relu_ext_unpack_masks(const uint8_t *bits, int8_t *masks);
 typedef uint16_t relu_ext_half RELU_EXT_ANY_POINTER;
 
 enum { RELU_EXT_F16_GROUP = 16 };
-struct relu_ext_f16_conversions {
+struct relu_ext_f16 {
     void (*to_float)(float *to, const relu_ext_half *from);
     void (*from_float)(relu_ext_half *to, const float *from);
 };
@@ -55,16 +54,17 @@ RELU_EXT_INLINE void relu_ext_f16_from_float_baseline(relu_ext_half *to, const f
         to[i] = relu_ext_f16_from_float(from[i]);
 }
 
-#define RELU_EXT_DEFINE_F16_CONVERSIONS(isa, target, supported)                                 \
-    static const struct relu_ext_f16_conversions relu_ext_f16_##isa = {relu_ext_f16_to_float_##isa, relu_ext_f16_from_float_##isa};
+#define RELU_EXT_DEFINE_F16_CONVERSIONS(isa, target, supported)                         \
+    static const struct relu_ext_f16 relu_ext_f16_##isa = {relu_ext_f16_to_float_##isa, \
+                                                           relu_ext_f16_from_float_##isa};
 RELU_EXT_ISAS(RELU_EXT_DEFINE_F16_CONVERSIONS)
 
 /*
- * n of them. `floats` has room for whole groups, and relu_ext_floats_to_f16 reads them whole: all of
- * it has to be initialised.
+ * n of them. `floats` has room for whole groups, and relu_ext_floats_to_f16 reads them
+ * whole: all of it must be initialised.
  */
 RELU_EXT_INLINE void relu_ext_floats_from_f16(float *floats, const void *from, size_t n,
-                                     const struct relu_ext_f16_conversions *f16)
+                                              const struct relu_ext_f16 *f16)
 {
     const relu_ext_half *x = from;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;
@@ -78,7 +78,7 @@ RELU_EXT_INLINE void relu_ext_floats_from_f16(float *floats, const void *from, s
 }
 
 RELU_EXT_INLINE void relu_ext_floats_to_f16(void *to, const float *floats, size_t n,
-                                   const struct relu_ext_f16_conversions *f16)
+                                            const struct relu_ext_f16 *f16)
 {
     relu_ext_half *y = to;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;

@@ -14,14 +14,16 @@ typedef RELU_EXT_INT RELU_EXT_(any) RELU_EXT_ANY_POINTER;
 enum { RELU_EXT_(LINE) = 64 / sizeof(RELU_EXT_INT), RELU_EXT_(TILE) = 256 / sizeof(RELU_EXT_INT) };
 
 /* c is an operation's last input; b is its second where there are three, a its first. */
-typedef RELU_EXT_INT RELU_EXT_(element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold);
+typedef RELU_EXT_INT RELU_EXT_(element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c,
+                                        RELU_EXT_INT threshold);
 
 /*
  * A mask and not `x > threshold ? x : 0`: the same vectors, but where an instruction set
  * cannot compare 64-bit lanes, GCC would make a branch of the latter, five times
  * slower on mixed signs.
  */
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT c,
+                                                     RELU_EXT_INT threshold)
 {
     (void)b, (void)c;
     RELU_EXT_INT mask = x > threshold ? -1 : 0;
@@ -37,7 +39,8 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(passes)(RELU_EXT_INT x, RELU_EXT_INT thre
     return ((x > threshold) & (x != 0)) ? -1 : 0;
 }
 
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT b, RELU_EXT_INT x, RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT b,
+                                                          RELU_EXT_INT x, RELU_EXT_INT threshold)
 {
     (void)b;
     return dy & RELU_EXT_(passes)(x, threshold);
@@ -51,8 +54,9 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(infinity)(RELU_EXT_INT threshold)
 }
 
 /* A ceiling below zero is below everything; both it and what it is compared with may be NaN. */
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
-                                                    RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, RELU_EXT_INT b,
+                                                             RELU_EXT_INT ceiling,
+                                                             RELU_EXT_INT threshold)
 {
     (void)b;
     const RELU_EXT_INT infinity = RELU_EXT_(infinity)(threshold), y = x & (x > threshold ? -1 : 0);
@@ -63,11 +67,12 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, REL
 }
 
 /*
- * The same for a ceiling from +0.0 to +inf. Less infinity and one, the NaNs are the lowest
- * unsigned numbers and the others follow in order: the lesser is the answer.
+ * The same for a ceiling from +0.0 to +inf. With infinity + 1 subtracted, the NaNs are the
+ * lowest unsigned numbers and the others follow in order: the answer is the smaller one.
  */
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clip_at_number_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
-                                                      RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clip_at_number_element)(RELU_EXT_INT x, RELU_EXT_INT b,
+                                                               RELU_EXT_INT ceiling,
+                                                               RELU_EXT_INT threshold)
 {
     (void)b;
     const RELU_EXT_UINT zero = (RELU_EXT_UINT)((RELU_EXT_UINT)RELU_EXT_(infinity)(threshold) + 1);
@@ -78,7 +83,8 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clip_at_number_element)(RELU_EXT_INT x, R
 }
 
 RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT x,
-                                                         RELU_EXT_INT ceiling, RELU_EXT_INT threshold)
+                                                                  RELU_EXT_INT ceiling,
+                                                                  RELU_EXT_INT threshold)
 {
     const RELU_EXT_INT infinity = RELU_EXT_(infinity)(threshold);
     RELU_EXT_INT between = ((x > 0) & (x < ceiling) & (ceiling <= infinity)) ? -1 : 0;
@@ -86,9 +92,10 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_grad_element)(RELU_EXT_INT d
     return dy & (between | nan);
 }
 
-/* The lesser of two unsigned numbers: as signed ones, they are in order once their top bits flip. */
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(minimum_element)(RELU_EXT_INT x, RELU_EXT_INT b, RELU_EXT_INT ceiling,
-                                               RELU_EXT_INT threshold)
+/* The lesser of two unsigned numbers: flip their top bits, and they are in order as signed ones. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(minimum_element)(RELU_EXT_INT x, RELU_EXT_INT b,
+                                                        RELU_EXT_INT ceiling,
+                                                        RELU_EXT_INT threshold)
 {
     (void)b, (void)threshold;
     const RELU_EXT_INT top = -RELU_EXT_INT_MAX - 1;
@@ -97,20 +104,23 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(minimum_element)(RELU_EXT_INT x, RELU_EXT
 }
 
 /* Integers wrap around, as NumPy's do; unsigned ones have no more to it. */
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c,
+                                                    RELU_EXT_INT threshold)
 {
     (void)b, (void)threshold;
     return (RELU_EXT_INT)((RELU_EXT_UINT)a + (RELU_EXT_UINT)c);
 }
 
-RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_relu_element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c, RELU_EXT_INT threshold)
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(add_relu_element)(RELU_EXT_INT a, RELU_EXT_INT b,
+                                                         RELU_EXT_INT c, RELU_EXT_INT threshold)
 {
     return RELU_EXT_(relu_element)(RELU_EXT_(add_element)(a, b, c, threshold), b, c, threshold);
 }
 
 /* `count` is a constant wherever this is called: one vector, or a few, without a loop. */
-RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                 const RELU_EXT_(any) *c, RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
+RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a,
+                                      const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
+                                      RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
 {
     RELU_EXT_ONE_BLOCK
     for (size_t i = 0; i < count; i++)
@@ -118,9 +128,10 @@ RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any
 }
 
 /* All of n elements, count <= n <= 2 * count, as two blocks that may overlap. */
-RELU_EXT_INLINE void RELU_EXT_(ends)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                const RELU_EXT_(any) *c, RELU_EXT_(any) *out, size_t n, size_t count,
-                                RELU_EXT_INT threshold)
+RELU_EXT_INLINE void RELU_EXT_(ends)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a,
+                                     const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
+                                     RELU_EXT_(any) *out, size_t n, size_t count,
+                                     RELU_EXT_INT threshold)
 {
     RELU_EXT_INT head[64 / sizeof(RELU_EXT_INT)], tail[64 / sizeof(RELU_EXT_INT)];
     const size_t last = n - count;
@@ -140,12 +151,14 @@ RELU_EXT_INLINE void RELU_EXT_(ends)(RELU_EXT_(element) *f, const RELU_EXT_(any)
  * overlap the same result is stored twice; nothing is read after it was
  * overwritten, so this holds in place as well.
  */
-RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                const RELU_EXT_(any) *c, RELU_EXT_(any) *out, size_t n, RELU_EXT_INT threshold)
+RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any) *a,
+                                     const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
+                                     RELU_EXT_(any) *out, size_t n, RELU_EXT_INT threshold)
 {
     if (n >= RELU_EXT_(LINE)) {
         RELU_EXT_INT head[RELU_EXT_(LINE)], tail[RELU_EXT_(LINE)];
-        const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - RELU_EXT_(LINE);
+        const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
+        const size_t last = n - RELU_EXT_(LINE);
         const size_t between = (n - first) / RELU_EXT_(LINE) * RELU_EXT_(LINE);
         const RELU_EXT_(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
         RELU_EXT_(any) *out_first = out + first;
@@ -184,20 +197,24 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
 }
 
 /* An operation on TILE elements, at any address; out may be a, b or c. */
-typedef void RELU_EXT_(tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
-                        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16);
+typedef void RELU_EXT_(tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+                             const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
+                             const struct relu_ext_f16 *f16);
 
 /*
  * The same as `walk` in one loop: the operation is compiled once, and not nine times.
  * With `uniform`, c is one element for all. What does not fill a tile, before the output's
  * first 64-byte boundary and at the end, is copied to one that is full.
  */
-RELU_EXT_INLINE void RELU_EXT_(tiles)(RELU_EXT_(tile) *f, const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
-                                 const RELU_EXT_(any) *c, bool uniform, RELU_EXT_(any) *out, size_t n,
-                                 RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void RELU_EXT_(tiles)(RELU_EXT_(tile) *f, const RELU_EXT_(any) *a,
+                                      const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
+                                      bool uniform, RELU_EXT_(any) *out, size_t n,
+                                      RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
-    RELU_EXT_INT part_a[RELU_EXT_(TILE)], part_b[RELU_EXT_(TILE)], part_c[RELU_EXT_(TILE)], result[RELU_EXT_(TILE)];
-    size_t now = n < 4 * RELU_EXT_(TILE) ? RELU_EXT_(TILE) : (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
+    RELU_EXT_INT part_a[RELU_EXT_(TILE)], part_b[RELU_EXT_(TILE)], part_c[RELU_EXT_(TILE)];
+    RELU_EXT_INT result[RELU_EXT_(TILE)];
+    size_t now = n < 4 * RELU_EXT_(TILE) ? RELU_EXT_(TILE)
+                                         : (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
 
     if (uniform)
         for (size_t i = 0; i < RELU_EXT_(TILE); i++)
@@ -225,37 +242,37 @@ RELU_EXT_INLINE void RELU_EXT_(tiles)(RELU_EXT_(tile) *f, const RELU_EXT_(any) *
 }
 
 /* <name>_tile, of <name>_element. */
-#define RELU_EXT_TILE_OF(name)                                                                  \
-    RELU_EXT_INLINE void RELU_EXT_(name##_tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,     \
-                                           const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold, \
-                                           const struct relu_ext_f16_conversions *f16)          \
+#define RELU_EXT_TILE_OF(name)                                                         \
+    RELU_EXT_INLINE void RELU_EXT_(name##_tile)(                                       \
+        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,     \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
     {                                                                                  \
         (void)f16;                                                                     \
         RELU_EXT_NO_OVERLAP                                                            \
-        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                        \
-            out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);                        \
+        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                   \
+            out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
 
 /*
  * The bodies that tables.h names. Those of ReLU itself are made for short arrays, too.
  */
-#define RELU_EXT_BODY_HEAD(name)                                                                \
-    RELU_EXT_TILE_OF(name)                                                                      \
-    RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,       \
-                                    bool uniform, void *out, size_t n, RELU_EXT_INT threshold,     \
-                                    const struct relu_ext_f16_conversions *f16)
-#define RELU_EXT_BODY(name)                                                                     \
-    RELU_EXT_BODY_HEAD(name)                                                                    \
-    {                                                                                  \
-        RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, uniform, out, n, threshold, f16);              \
+#define RELU_EXT_BODY_HEAD(name)                                                               \
+    RELU_EXT_TILE_OF(name)                                                                     \
+    RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,          \
+                                    bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
+                                    const struct relu_ext_f16 *f16)
+#define RELU_EXT_BODY(name)                                                                 \
+    RELU_EXT_BODY_HEAD(name)                                                                \
+    {                                                                                       \
+        RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, uniform, out, n, threshold, f16); \
     }
-#define RELU_EXT_SHORT_BODY(name)                                                               \
-    RELU_EXT_BODY_HEAD(name)                                                                    \
-    {                                                                                  \
-        if (uniform)                                                                   \
-            RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, true, out, n, threshold, f16);             \
-        else                                                                           \
-            RELU_EXT_(walk)(RELU_EXT_(name##_element), a, b, c, out, n, threshold);                      \
+#define RELU_EXT_SHORT_BODY(name)                                                            \
+    RELU_EXT_BODY_HEAD(name)                                                                 \
+    {                                                                                        \
+        if (uniform)                                                                         \
+            RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, true, out, n, threshold, f16); \
+        else                                                                                 \
+            RELU_EXT_(walk)(RELU_EXT_(name##_element), a, b, c, out, n, threshold);          \
     }
 RELU_EXT_SHORT_BODY(relu)
 RELU_EXT_SHORT_BODY(relu_grad)
@@ -264,7 +281,10 @@ RELU_EXT_BODY(minimum)
 RELU_EXT_BODY(add)
 RELU_EXT_BODY(add_relu)
 
-/* One ceiling for all is nearly always a number that is not below zero, which is less to ask. */
+/*
+ * A ceiling that is the same for all elements is nearly always zero or more, which is faster to
+ * handle.
+ */
 RELU_EXT_TILE_OF(clip_at_number)
 RELU_EXT_BODY_HEAD(clipped_relu)
 {
@@ -277,7 +297,8 @@ RELU_EXT_BODY_HEAD(clipped_relu)
 
 /* ReLU of what has no sign. */
 RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c, bool uniform,
-                                void *y, size_t n, RELU_EXT_INT threshold, const struct relu_ext_f16_conversions *f16)
+                                     void *y, size_t n, RELU_EXT_INT threshold,
+                                     const struct relu_ext_f16 *f16)
 {
     (void)b, (void)c, (void)uniform, (void)threshold, (void)f16;
     if (n > 0 && x != y)

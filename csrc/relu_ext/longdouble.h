@@ -7,9 +7,9 @@
 
 #include "longdouble_bits.h"
 
-RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const void *x, bool uniform,
-                                  void *dx, size_t n, int threshold,
-                                  const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const void *x,
+                                           bool uniform, void *dx, size_t n, int threshold,
+                                           const struct relu_ext_f16 *f16)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
@@ -24,8 +24,9 @@ RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const 
 }
 
 /* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
-RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *c, bool uniform, void *y,
-                             size_t n, int threshold, const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *c, bool uniform,
+                                      void *y, size_t n, int threshold,
+                                      const struct relu_ext_f16 *f16)
 {
     (void)c, (void)uniform;
     relu_ext_relu_grad_ld(x, b, x, false, y, n, threshold, f16);
@@ -36,8 +37,8 @@ RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *
  * no unused bytes to pass on: there are zeros instead.
  */
 RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, const void *ceiling,
-                                     bool uniform, void *y, size_t n, int threshold,
-                                     const struct relu_ext_f16_conversions *f16)
+                                              bool uniform, void *y, size_t n, int threshold,
+                                              const struct relu_ext_f16 *f16)
 {
     const size_t size = sizeof(long double);
     (void)b, (void)threshold, (void)f16;
@@ -48,16 +49,16 @@ RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, cons
         if (relu_ext_passes(from))
             memcpy(result, from, size);
         if (relu_ext_classify(from) != RELU_EXT_NAN
-            && (relu_ext_classify(limit) != RELU_EXT_POSITIVE
-                || relu_ext_less(limit, result)))
+            && (relu_ext_classify(limit) != RELU_EXT_POSITIVE || relu_ext_less(limit, result)))
             memcpy(memset(result, 0, size), limit, LDBL_MANT_DIG == 64 ? 10 : size);
         memcpy((unsigned char *)y + i, result, size);
     }
 }
 
-RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x, const void *ceiling,
-                                          bool uniform, void *dx, size_t n, int threshold,
-                                          const struct relu_ext_f16_conversions *f16)
+RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x,
+                                                   const void *ceiling, bool uniform, void *dx,
+                                                   size_t n, int threshold,
+                                                   const struct relu_ext_f16 *f16)
 {
     const size_t size = sizeof(long double);
     (void)threshold, (void)f16;
@@ -66,8 +67,7 @@ RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x
         limit += uniform ? 0 : i;
         if (relu_ext_classify(decides) == RELU_EXT_NAN
             || (relu_ext_classify(decides) == RELU_EXT_POSITIVE
-                && relu_ext_classify(limit) == RELU_EXT_POSITIVE
-                && relu_ext_less(decides, limit)))
+                && relu_ext_classify(limit) == RELU_EXT_POSITIVE && relu_ext_less(decides, limit)))
             memmove((unsigned char *)dx + i, (const unsigned char *)dy + i, size);
         else
             memset((unsigned char *)dx + i, 0, size);
@@ -75,7 +75,7 @@ RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x
 }
 
 RELU_EXT_INLINE void relu_ext_pack_ld(const void *from, uint8_t *bits, size_t n, int64_t threshold,
-                             relu_ext_pack_masks *unused)
+                                      relu_ext_pack_masks *unused)
 {
     const unsigned char *x = from;
     (void)threshold, (void)unused;
@@ -87,8 +87,8 @@ RELU_EXT_INLINE void relu_ext_pack_ld(const void *from, uint8_t *bits, size_t n,
     }
 }
 
-RELU_EXT_INLINE void relu_ext_grad_bits_ld(const void *from, const uint8_t *bits, void *to, size_t n,
-                                  relu_ext_unpack_masks *unused)
+RELU_EXT_INLINE void relu_ext_grad_bits_ld(const void *from, const uint8_t *bits, void *to,
+                                           size_t n, relu_ext_unpack_masks *unused)
 {
     const unsigned char *dy = from;
     unsigned char *dx = to;

@@ -67,7 +67,11 @@ RELU_EXT_INLINE bool relu_ext_less(const unsigned char *a, const unsigned char *
 #if LDBL_MANT_DIG == 64
     enum { RELU_EXT_HIGH = 2, RELU_EXT_LOW = 8, RELU_EXT_LOW_AT = 0 };
 #elif LDBL_MANT_DIG == 113
-    enum { RELU_EXT_HIGH = 8, RELU_EXT_LOW = 8, RELU_EXT_LOW_AT = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 8 : 0 };
+    enum {
+        RELU_EXT_HIGH = 8,
+        RELU_EXT_LOW = 8,
+        RELU_EXT_LOW_AT = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 8 : 0
+    };
 #else
     enum { RELU_EXT_HIGH = 8, RELU_EXT_LOW = 0, RELU_EXT_LOW_AT = 0 };
 #endif

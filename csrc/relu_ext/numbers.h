@@ -40,8 +40,8 @@ RELU_EXT_INLINE double relu_ext_bits_double(uint64_t bits)
 }
 
 /*
- * yes where the condition holds, else no: a mask, for what floats had to be calculated for.
- * GCC would not calculate what `?:` may not choose, as it could trap, and make a branch.
+ * yes if the condition holds, else no, by a mask. With `?:` GCC makes a branch where an
+ * alternative is floating-point arithmetic, as arithmetic could trap.
  */
 RELU_EXT_INLINE uint32_t relu_ext_select(bool condition, uint32_t yes, uint32_t no)
 {

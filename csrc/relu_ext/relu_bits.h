@@ -6,7 +6,7 @@
 #define RELU_EXT_RUN_BITS_H
 
 /* The lane and threshold of the floats, by the number of relu's kernel. */
-#define RELU_EXT_BITS_DTYPE(dtype, type, lane, threshold, ...)                                          \
+#define RELU_EXT_BITS_DTYPE(dtype, type, lane, threshold, ...)                         \
     [relu_ext_id_relu_##dtype] = {relu_ext_lane_##lane, threshold},
 static const struct {
     enum relu_ext_lane lane;
@@ -14,7 +14,8 @@ static const struct {
 } relu_ext_bits_dtypes[] = {RELU_EXT_FLOATS(RELU_EXT_BITS_DTYPE, )};
 
 /* Streams one input to one output, if that is worth it; else false, with nothing done. */
-static bool relu_ext_stream_bits(const struct relu_ext_isa_row *isa, const struct relu_ext_stream *s, size_t total)
+static bool relu_ext_stream_bits(const struct relu_ext_isa_row *isa,
+                                 const struct relu_ext_stream *s, size_t total)
 {
     if (!relu_ext_worth_streaming(2 * total * s->size) || s->in_a == s->out
         || !relu_ext_can_stream(isa->stream_block, s->out, s->size, s->bytes))
@@ -45,14 +46,14 @@ static void relu_ext_fill_and_pack(void *context, size_t at, char *y, size_t byt
     const char *x = run->x + at;
 
     run->isa->pack[relu_ext_bits_dtypes[run->id].lane](run->x + run->packed * size,
-                                              run->bits + run->packed / 8, more,
-                                              relu_ext_bits_dtypes[run->id].threshold);
+                                                       run->bits + run->packed / 8, more,
+                                                       relu_ext_bits_dtypes[run->id].threshold);
     run->packed += more;
     run->isa->kernels[run->id](x, x, x, false, y, bytes / size);
 }
 
-RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y,
-                                         uint8_t *bits, size_t n, size_t total)
+RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y, uint8_t *bits,
+                                         size_t n, size_t total)
 {
     enum { BLOCK = RELU_EXT_SHORT / 192 * 192 }; /* whole elements, of 12 bytes too */
     const size_t size = relu_ext_kernels[id].size, bytes = n * size;
@@ -61,7 +62,10 @@ RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, voi
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
-    if (!relu_ext_stream_bits(run.isa, &(struct relu_ext_stream){relu_ext_fill_and_pack, &run, x, x, size, to, size, bytes}, total))
+    if (!relu_ext_stream_bits(
+            run.isa,
+            &(struct relu_ext_stream){relu_ext_fill_and_pack, &run, x, x, size, to, size, bytes},
+            total))
         for (size_t i = 0; i < bytes; i += BLOCK)
             relu_ext_fill_and_pack(&run, i, to + i, bytes - i < BLOCK ? bytes - i : BLOCK);
 }
@@ -95,8 +99,7 @@ static void relu_ext_fill_from_bits(void *context, size_t at, char *dx, size_t b
 }
 
 RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *dy,
-                                              const uint8_t *bits, void *dx, size_t n,
-                                              size_t total)
+                                              const uint8_t *bits, void *dx, size_t n, size_t total)
 {
     const size_t size = relu_ext_kernels[id].size, bytes = n * size;
     struct relu_ext_unpacking run = {relu_ext_current_isa(), id, dy, bits, n};
@@ -104,8 +107,10 @@ RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *d
 
     if (n == 0)
         return;
-    if (!relu_ext_stream_bits(run.isa, &(struct relu_ext_stream){relu_ext_fill_from_bits, &run, dy, dy, size, to, size, bytes},
-                     total))
+    if (!relu_ext_stream_bits(
+            run.isa,
+            &(struct relu_ext_stream){relu_ext_fill_from_bits, &run, dy, dy, size, to, size, bytes},
+            total))
         relu_ext_fill_from_bits(&run, 0, to, bytes);
 }
 

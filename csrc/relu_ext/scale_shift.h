@@ -127,7 +127,8 @@ static double relu_ext_scale_shift_soft_fma(double a, double b, double c)
         sum = relu_ext_scale_shift_jam(sum, -1022 - exponent);
     else
         before = (uint64_t)(exponent + 1022) << 52; /* one less: bit 52 below adds it */
-    const relu_ext_scale_shift_u128 half = (relu_ext_scale_shift_u128)1 << 74, rest = sum & (2 * half - 1);
+    const relu_ext_scale_shift_u128 half = (relu_ext_scale_shift_u128)1 << 74,
+                                    rest = sum & (2 * half - 1);
     uint64_t kept = (uint64_t)(sum >> 75);
     kept += rest > half || (rest == half && (kept & 1));
     return relu_ext_bits_double(sign << 63 | (before + kept));
@@ -196,20 +197,20 @@ RELU_EXT_INLINE float relu_ext_scale_shift_to_odd(double x)
  * dtypes of x and y, and of what is computed in: X(x, y, compute). f16 is converted by the
  * instructions of conversions.h, before and after the kernels of f32.
  */
-#define RELU_EXT_SCALE_SHIFT_FROM(X, x, ...)                                                    \
+#define RELU_EXT_SCALE_SHIFT_FROM(X, x, ...)                                           \
     X(x, bf16, f32, __VA_ARGS__)                                                       \
     X(x, f32, f32, __VA_ARGS__)                                                        \
     X(x, f64, f64, __VA_ARGS__)
-#define RELU_EXT_SCALE_SHIFT_IN_ONE(X, ...)                                                     \
-    RELU_EXT_SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                               \
-    RELU_EXT_SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                              \
-    RELU_EXT_SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                             \
-    RELU_EXT_SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                              \
+#define RELU_EXT_SCALE_SHIFT_IN_ONE(X, ...)                                            \
+    RELU_EXT_SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                      \
+    RELU_EXT_SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                     \
+    RELU_EXT_SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                    \
+    RELU_EXT_SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                     \
     X(f64, f16, f64, __VA_ARGS__)                                                      \
     X(f64, bf16, f64, __VA_ARGS__)                                                     \
     X(f64, f32, f64, __VA_ARGS__)                                                      \
     X(f64, f64, f64, __VA_ARGS__)
-#define RELU_EXT_SCALE_SHIFT_TO_F16(X, ...)                                                     \
+#define RELU_EXT_SCALE_SHIFT_TO_F16(X, ...)                                            \
     X(u8, f16, f32, __VA_ARGS__)                                                       \
     X(i16, f16, f32, __VA_ARGS__)                                                      \
     X(bf16, f16, f32, __VA_ARGS__)                                                     \
@@ -223,69 +224,70 @@ RELU_EXT_INLINE float relu_ext_scale_shift_to_odd(double x)
     RELU_EXT_SCALE_SHIFT_FROM_F16(X, __VA_ARGS__)
 
 /* n elements; `each`: a scale and a shift for every one of them, else one for all. */
-typedef void relu_ext_scale_shift_kernel(const void *x, const void *scale, const void *shift, void *y,
-                                size_t n, bool each);
+typedef void relu_ext_scale_shift_kernel(const void *x, const void *scale, const void *shift,
+                                         void *y, size_t n, bool each);
 
-#define RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scale, shift)                     \
-    RELU_EXT_STORE_##compute##_##y(relu_ext_scale_shift_relu_##compute(                                  \
-        relu_ext_scale_shift_fma_##compute(RELU_EXT_LOAD_##compute##_##x(from[i]), scale, shift, hardware)))
-#define RELU_EXT_DEFINE_SCALE_SHIFT(x, y, compute, isa, target, hardware)                       \
-    static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
-        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
-        bool each)                                                                     \
-    {                                                                                  \
-        const relu_ext_scale_shift_##x *from = in;                                              \
-        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
-        relu_ext_scale_shift_##y *to = out;                                                     \
-        if (each)                                                                      \
-            RELU_EXT_NO_OVERLAP                                                        \
-            for (size_t i = 0; i < n; i++)                                             \
-                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scales[i],        \
-                                            shifts[i]);                                \
-        else {                                                                         \
-            const relu_ext_scale_shift_##compute one_scale = *scales, one_shift = *shifts;      \
-            RELU_EXT_NO_OVERLAP                                                        \
-            for (size_t i = 0; i < n; i++)                                             \
-                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, one_scale,        \
-                                            one_shift);                                \
-        }                                                                              \
+#define RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scale, shift)               \
+    RELU_EXT_STORE_##compute##_##y(relu_ext_scale_shift_relu_##compute(                   \
+        relu_ext_scale_shift_fma_##compute(RELU_EXT_LOAD_##compute##_##x(from[i]), scale, \
+                                           shift, hardware)))
+#define RELU_EXT_DEFINE_SCALE_SHIFT(x, y, compute, isa, target, hardware)                  \
+    static target void relu_ext_scale_shift_##x##_##y##_##isa(                             \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,         \
+        bool each)                                                                         \
+    {                                                                                      \
+        const relu_ext_scale_shift_##x *from = in;                                         \
+        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;             \
+        relu_ext_scale_shift_##y *to = out;                                                \
+        if (each)                                                                          \
+            RELU_EXT_NO_OVERLAP                                                            \
+            for (size_t i = 0; i < n; i++)                                                 \
+                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scales[i],   \
+                                            shifts[i]);                                    \
+        else {                                                                             \
+            const relu_ext_scale_shift_##compute one_scale = *scales, one_shift = *shifts; \
+            RELU_EXT_NO_OVERLAP                                                            \
+            for (size_t i = 0; i < n; i++)                                                 \
+                to[i] = RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, one_scale,   \
+                                            one_shift);                                    \
+        }                                                                                  \
     }
 
 /* Part by part, which stays in L1. */
-enum { RELU_EXT_SCALE_SHIFT_PART = 256 };
+enum { RELU_EXT_PART_ELEMENTS = 256 };
 #define RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16(x, y, compute, isa, target, hardware)                \
     static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
-        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
-        bool each)                                                                     \
-    {                                                                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,              \
+        bool each)                                                                              \
+    {                                                                                           \
         const relu_ext_scale_shift_##x *from = in;                                              \
-        const float *scales = scale, *shifts = shift;                                  \
+        const float *scales = scale, *shifts = shift;                                           \
         relu_ext_scale_shift_f16 *to = out;                                                     \
-        float part[RELU_EXT_SCALE_SHIFT_PART] = {0};                                            \
-        for (size_t i = 0; i < n; i += RELU_EXT_SCALE_SHIFT_PART) {                             \
-            const size_t now = n - i < RELU_EXT_SCALE_SHIFT_PART ? n - i : RELU_EXT_SCALE_SHIFT_PART;    \
-            const size_t parameter = each ? i : 0;                                     \
+        float part[RELU_EXT_PART_ELEMENTS] = {0};                                               \
+        for (size_t i = 0; i < n; i += RELU_EXT_PART_ELEMENTS) {                                \
+            const size_t now = n - i < RELU_EXT_PART_ELEMENTS ? n - i : RELU_EXT_PART_ELEMENTS; \
+            const size_t parameter = each ? i : 0;                                              \
             relu_ext_scale_shift_##x##_f32_##isa(from + i, scales + parameter,                  \
-                                        shifts + parameter, part, now, each);          \
-            relu_ext_floats_to_f16(to + i, part, now, &relu_ext_f16_##isa);                              \
-        }                                                                              \
+                                        shifts + parameter, part, now, each);                   \
+            relu_ext_floats_to_f16(to + i, part, now, &relu_ext_f16_##isa);                     \
+        }                                                                                       \
     }
 #define RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16(x, y, compute, isa, target, hardware)              \
     static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
-        const void *in, const void *scale, const void *shift, void *out, size_t n,     \
-        bool each)                                                                     \
-    {                                                                                  \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,              \
+        bool each)                                                                              \
+    {                                                                                           \
         const relu_ext_scale_shift_f16 *from = in;                                              \
         const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
         relu_ext_scale_shift_##y *to = out;                                                     \
-        float part[RELU_EXT_SCALE_SHIFT_PART];                                                  \
-        for (size_t i = 0; i < n; i += RELU_EXT_SCALE_SHIFT_PART) {                             \
-            const size_t now = n - i < RELU_EXT_SCALE_SHIFT_PART ? n - i : RELU_EXT_SCALE_SHIFT_PART;    \
-            const size_t parameter = each ? i : 0;                                     \
-            relu_ext_floats_from_f16(part, from + i, now, &relu_ext_f16_##isa);                          \
+        float part[RELU_EXT_PART_ELEMENTS];                                                     \
+        for (size_t i = 0; i < n; i += RELU_EXT_PART_ELEMENTS) {                                \
+            const size_t now = n - i < RELU_EXT_PART_ELEMENTS ? n - i : RELU_EXT_PART_ELEMENTS; \
+            const size_t parameter = each ? i : 0;                                              \
+            relu_ext_floats_from_f16(part, from + i, now, &relu_ext_f16_##isa);                 \
             relu_ext_scale_shift_f32_##y##_##isa(part, scales + parameter, shifts + parameter,  \
-                                        to + i, now, each);                            \
-        }                                                                              \
+                                        to + i, now, each);                                     \
+        }                                                                                       \
     }
 
 /*
@@ -294,8 +296,8 @@ enum { RELU_EXT_SCALE_SHIFT_PART = 256 };
  * compilers have patterns for groups of constant length.
  */
 typedef void relu_ext_scale_shift_copy(char *to, ptrdiff_t to_channel, ptrdiff_t to_next,
-                              const char *from, ptrdiff_t from_channel, ptrdiff_t from_next,
-                              size_t channels, size_t n);
+                                       const char *from, ptrdiff_t from_channel,
+                                       ptrdiff_t from_next, size_t channels, size_t n);
 
 typedef uint32_t relu_ext_scale_shift_b32 RELU_EXT_ANY_POINTER;
 typedef uint64_t relu_ext_scale_shift_b64 RELU_EXT_ANY_POINTER;
@@ -308,62 +310,62 @@ typedef uint64_t relu_ext_scale_shift_b64 RELU_EXT_ANY_POINTER;
 #define RELU_EXT_SCALE_SHIFT_JOIN_2(k) out[k * i] = a[i], out[k * i + 1] = b[i]
 #define RELU_EXT_SCALE_SHIFT_JOIN_3(k) RELU_EXT_SCALE_SHIFT_JOIN_2(k), out[k * i + 2] = c[i]
 #define RELU_EXT_SCALE_SHIFT_JOIN_4(k) RELU_EXT_SCALE_SHIFT_JOIN_3(k), out[k * i + 3] = d[i]
-#define RELU_EXT_SCALE_SHIFT_SPLIT(count, k)                                                    \
+#define RELU_EXT_SCALE_SHIFT_SPLIT(count, k)                                           \
     if (channels == count && from_next == k * size) {                                  \
         RELU_EXT_NO_OVERLAP                                                            \
         for (size_t i = 0; i < n; i++)                                                 \
-            RELU_EXT_SCALE_SHIFT_SPLIT_##count(k);                                              \
+            RELU_EXT_SCALE_SHIFT_SPLIT_##count(k);                                     \
         return;                                                                        \
     }
-#define RELU_EXT_SCALE_SHIFT_JOIN(count)                                                        \
+#define RELU_EXT_SCALE_SHIFT_JOIN(count)                                               \
     if (channels == count && to_next == count * size) {                                \
         RELU_EXT_NO_OVERLAP                                                            \
         for (size_t i = 0; i < n; i++)                                                 \
-            RELU_EXT_SCALE_SHIFT_JOIN_##count(count);                                           \
+            RELU_EXT_SCALE_SHIFT_JOIN_##count(count);                                  \
         return;                                                                        \
     }
-#define RELU_EXT_DEFINE_SCALE_SHIFT_COPY(lane, isa, target)                                     \
-    static target void relu_ext_scale_shift_copy_##lane##_##isa(                                \
-        char *to, ptrdiff_t to_channel, ptrdiff_t to_next, const char *from,           \
-        ptrdiff_t from_channel, ptrdiff_t from_next, size_t channels, size_t n)        \
-    {                                                                                  \
-        typedef relu_ext_scale_shift_##lane lane;                                               \
-        const ptrdiff_t size = sizeof(lane);                                           \
-        if (to_next == size && from_channel == size) {                                 \
-            const lane *in = (const lane *)from;                                       \
-            lane *a = (lane *)to, *b = (lane *)(to + to_channel);                      \
-            lane *c = (lane *)(to + 2 * to_channel), *d = (lane *)(to + 3 * to_channel); \
-            RELU_EXT_SCALE_SHIFT_SPLIT(2, 2)                                                    \
-            RELU_EXT_SCALE_SHIFT_SPLIT(3, 3)                                                    \
-            RELU_EXT_SCALE_SHIFT_SPLIT(3, 4)                                                    \
-            RELU_EXT_SCALE_SHIFT_SPLIT(4, 4)                                                    \
-        }                                                                              \
-        if (from_next == size && to_channel == size) {                                 \
-            lane *out = (lane *)to;                                                    \
+#define RELU_EXT_DEFINE_SCALE_SHIFT_COPY(lane, isa, target)                               \
+    static target void relu_ext_scale_shift_copy_##lane##_##isa(                          \
+        char *to, ptrdiff_t to_channel, ptrdiff_t to_next, const char *from,              \
+        ptrdiff_t from_channel, ptrdiff_t from_next, size_t channels, size_t n)           \
+    {                                                                                     \
+        typedef relu_ext_scale_shift_##lane lane;                                         \
+        const ptrdiff_t size = sizeof(lane);                                              \
+        if (to_next == size && from_channel == size) {                                    \
+            const lane *in = (const lane *)from;                                          \
+            lane *a = (lane *)to, *b = (lane *)(to + to_channel);                         \
+            lane *c = (lane *)(to + 2 * to_channel), *d = (lane *)(to + 3 * to_channel);  \
+            RELU_EXT_SCALE_SHIFT_SPLIT(2, 2)                                              \
+            RELU_EXT_SCALE_SHIFT_SPLIT(3, 3)                                              \
+            RELU_EXT_SCALE_SHIFT_SPLIT(3, 4)                                              \
+            RELU_EXT_SCALE_SHIFT_SPLIT(4, 4)                                              \
+        }                                                                                 \
+        if (from_next == size && to_channel == size) {                                    \
+            lane *out = (lane *)to;                                                       \
             const lane *a = (const lane *)from, *b = (const lane *)(from + from_channel); \
-            const lane *c = (const lane *)(from + 2 * from_channel);                   \
-            const lane *d = (const lane *)(from + 3 * from_channel);                   \
-            RELU_EXT_SCALE_SHIFT_JOIN(2)                                                        \
-            RELU_EXT_SCALE_SHIFT_JOIN(3)                                                        \
-            RELU_EXT_SCALE_SHIFT_JOIN(4)                                                        \
-        }                                                                              \
-        for (size_t channel = 0; channel < channels; channel++) {                      \
-            char *out = to;                                                            \
-            const char *in = from;                                                     \
-            for (size_t i = 0; i < n; i++, out += to_next, in += from_next)            \
-                *(lane *)out = *(const lane *)in;                                      \
-            to += to_channel;                                                          \
-            from += from_channel;                                                      \
-        }                                                                              \
+            const lane *c = (const lane *)(from + 2 * from_channel);                      \
+            const lane *d = (const lane *)(from + 3 * from_channel);                      \
+            RELU_EXT_SCALE_SHIFT_JOIN(2)                                                  \
+            RELU_EXT_SCALE_SHIFT_JOIN(3)                                                  \
+            RELU_EXT_SCALE_SHIFT_JOIN(4)                                                  \
+        }                                                                                 \
+        for (size_t channel = 0; channel < channels; channel++) {                         \
+            char *out = to;                                                               \
+            const char *in = from;                                                        \
+            for (size_t i = 0; i < n; i++, out += to_next, in += from_next)               \
+                *(lane *)out = *(const lane *)in;                                         \
+            to += to_channel;                                                             \
+            from += from_channel;                                                         \
+        }                                                                                 \
     }
 
-#define RELU_EXT_DEFINE_SCALE_SHIFTS(isa, target, condition)                                    \
-    RELU_EXT_SCALE_SHIFT_IN_ONE(RELU_EXT_DEFINE_SCALE_SHIFT, isa, target, RELU_EXT_FMA_##isa)         \
-    RELU_EXT_SCALE_SHIFT_TO_F16(RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16, isa, target, )                       \
-    RELU_EXT_SCALE_SHIFT_FROM_F16(RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16, isa, target, )                   \
-    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                           \
-    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                          \
-    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                          \
+#define RELU_EXT_DEFINE_SCALE_SHIFTS(isa, target, condition)                                  \
+    RELU_EXT_SCALE_SHIFT_IN_ONE(RELU_EXT_DEFINE_SCALE_SHIFT, isa, target, RELU_EXT_FMA_##isa) \
+    RELU_EXT_SCALE_SHIFT_TO_F16(RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16, isa, target, )            \
+    RELU_EXT_SCALE_SHIFT_FROM_F16(RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16, isa, target, )        \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                         \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                        \
+    RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                        \
     RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b64, isa, target)
 RELU_EXT_ISAS(RELU_EXT_DEFINE_SCALE_SHIFTS)
 
@@ -375,11 +377,14 @@ static const struct relu_ext_scale_shift_pair {
 } relu_ext_scale_shift_pairs[] = {
 #define RELU_EXT_SCALE_SHIFT_IN_f32 false
 #define RELU_EXT_SCALE_SHIFT_IN_f64 true
-#define RELU_EXT_SCALE_SHIFT_FACTS(x, y, compute, ...)                                          \
-    {#x, #y, sizeof(relu_ext_scale_shift_##x), sizeof(relu_ext_scale_shift_##y), RELU_EXT_SCALE_SHIFT_IN_##compute},
-    RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_FACTS, )
+#define RELU_EXT_SCALE_SHIFT_FACTS(x, y, compute, ...)                                 \
+    {#x, #y, sizeof(relu_ext_scale_shift_##x), sizeof(relu_ext_scale_shift_##y),       \
+     RELU_EXT_SCALE_SHIFT_IN_##compute},
+    RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_FACTS, )};
+enum {
+    RELU_EXT_SCALE_SHIFT_COUNT = sizeof relu_ext_scale_shift_pairs
+    / sizeof *relu_ext_scale_shift_pairs
 };
-enum { RELU_EXT_SCALE_SHIFT_COUNT = sizeof relu_ext_scale_shift_pairs / sizeof *relu_ext_scale_shift_pairs };
 
 /* NULL where there is none. */
 static const struct relu_ext_scale_shift_pair *relu_ext_scale_shift_find(const char *x_dtype,
@@ -399,23 +404,24 @@ struct relu_ext_scale_shift_isa {
 };
 
 #define RELU_EXT_SCALE_SHIFT_POINTER(x, y, compute, isa) relu_ext_scale_shift_##x##_##y##_##isa,
-#define RELU_EXT_DEFINE_SCALE_SHIFT_ISA(isa, target, condition)                                 \
-    static const struct relu_ext_scale_shift_isa relu_ext_scale_shift_##isa = {                          \
-        {RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_POINTER, isa)},                                 \
-        {relu_ext_scale_shift_copy_b8_##isa, relu_ext_scale_shift_copy_b16_##isa,                        \
+#define RELU_EXT_DEFINE_SCALE_SHIFT_ISA(isa, target, condition)                        \
+    static const struct relu_ext_scale_shift_isa relu_ext_scale_shift_##isa = {        \
+        {RELU_EXT_SCALE_SHIFT_PAIRS(RELU_EXT_SCALE_SHIFT_POINTER, isa)},               \
+        {relu_ext_scale_shift_copy_b8_##isa, relu_ext_scale_shift_copy_b16_##isa,      \
          relu_ext_scale_shift_copy_b32_##isa, relu_ext_scale_shift_copy_b64_##isa}};
 RELU_EXT_ISAS(RELU_EXT_DEFINE_SCALE_SHIFT_ISA)
 
 enum {
-    RELU_EXT_SCALE_SHIFT_DIMS = 64,     /* as many as NumPy has */
+    RELU_EXT_SCALE_SHIFT_DIMS = 64,      /* as many as NumPy has */
     RELU_EXT_SCALE_SHIFT_CHANNELS = 512, /* at a time */
     /*
-     * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: its
-     * stores and the parameters' loads would go through their pages side by side, and
-     * processors tell such addresses apart late. Too few of 16 bits to stream.
+     * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: the
+     * stores of y and the loads of the parameters would then be at the same places of their
+     * pages, and processors tell such addresses apart late. With 16-bit elements these are too
+     * few to stream.
      */
     RELU_EXT_SCALE_SHIFT_BLOCK = 768,
-    RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
+    RELU_EXT_SCALE_SHIFT_PLANES = 32, /* channels of such a block at most, channel by channel */
 };
 
 /* A call on its way: what does not change from one run of pixels to the next. */
@@ -452,22 +458,24 @@ static void relu_ext_scale_shift_part(void *context, size_t at, char *y, size_t 
  * n contiguous elements, the first of which has the parameters at that index. `whole`: of
  * arrays as they lie, not of a block on its way to another layout, too short to stream.
  */
-static void relu_ext_scale_shift_run(const struct relu_ext_scale_shift_walk *w, const char *x, char *y,
-                            size_t parameter, size_t n, bool whole)
+static void relu_ext_scale_shift_run(const struct relu_ext_scale_shift_walk *w, const char *x,
+                                     char *y, size_t parameter, size_t n, bool whole)
 {
     const size_t size = w->pair->y_size, bytes = n * size;
     struct relu_ext_scale_shift_run run = {w, x, w->scale + parameter * w->parameter_size,
-                                  w->shift + parameter * w->parameter_size};
+                                           w->shift + parameter * w->parameter_size};
 
     if (whole && relu_ext_can_stream(w->stream_block, y, size, bytes))
-        relu_ext_stream_out(w->stream_block, &(struct relu_ext_stream){relu_ext_scale_shift_part, &run, x, x,
-                                                     w->pair->x_size, y, size, bytes});
+        relu_ext_stream_out(w->stream_block,
+                            &(struct relu_ext_stream){relu_ext_scale_shift_part, &run, x, x,
+                                                      w->pair->x_size, y, size, bytes});
     else
         relu_ext_scale_shift_part(&run, 0, y, bytes);
 }
 
 /* All channels of a run of pixels. */
-static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *w, const char *x, char *y)
+static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *w, const char *x,
+                                        char *y)
 {
     const ptrdiff_t x_size = (ptrdiff_t)w->pair->x_size, y_size = (ptrdiff_t)w->pair->y_size;
     const ptrdiff_t channels = (ptrdiff_t)w->channels;
@@ -484,7 +492,7 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
             for (size_t i = 0; i < total; i += n, n = RELU_EXT_SCALE_SHIFT_BLOCK) {
                 n = n < total - i ? n : total - i;
                 relu_ext_scale_shift_run(w, x + i * w->pair->x_size, y + i * w->pair->y_size,
-                                i % w->channels, n, true);
+                                         i % w->channels, n, true);
             }
             return;
         }
@@ -519,7 +527,8 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
             planes = RELU_EXT_SCALE_SHIFT_PLANES;
         const char *x_first = x + (ptrdiff_t)first * w->x_channel;
         char *y_first = y + (ptrdiff_t)first * w->y_channel;
-        size_t step = x_flat && y_flat ? w->pixels : 2 * RELU_EXT_SCALE_SHIFT_BLOCK / planes / 16 * 16;
+        size_t step = x_flat && y_flat ? w->pixels
+                                       : 2 * RELU_EXT_SCALE_SHIFT_BLOCK / planes / 16 * 16;
         for (size_t i = 0, n; i < w->pixels; i += n) {
             n = step < w->pixels - i ? step : w->pixels - i;
             const char *from = x_first + (ptrdiff_t)i * w->x_next;
@@ -535,8 +544,9 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
                 to = y_block;
             }
             for (size_t c = 0; c < planes; c++)
-                relu_ext_scale_shift_run(w, from + (ptrdiff_t)c * from_plane, to + (ptrdiff_t)c * to_plane,
-                                first + c, n, x_flat && y_flat);
+                relu_ext_scale_shift_run(w, from + (ptrdiff_t)c * from_plane,
+                                         to + (ptrdiff_t)c * to_plane, first + c, n,
+                                         x_flat && y_flat);
             if (!y_flat)
                 w->copy_y(y_from, w->y_channel, w->y_next, y_block, to_plane, y_size, planes, n);
         }
@@ -544,8 +554,8 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
 }
 
 /* The parameters of `channels` channels, rounded, and again and again up to n of them. */
-static void relu_ext_scale_shift_parameters(char *to, bool in_f64, const double *from, ptrdiff_t step,
-                                   size_t channels, size_t n)
+static void relu_ext_scale_shift_parameters(char *to, bool in_f64, const double *from,
+                                            ptrdiff_t step, size_t channels, size_t n)
 {
     const size_t size = in_f64 ? sizeof(double) : sizeof(float);
     for (size_t i = 0; i < channels; i++, from += step) {
@@ -560,8 +570,9 @@ static void relu_ext_scale_shift_parameters(char *to, bool in_f64, const double 
 
 /* Not to be inlined: arithmetic must not move out from between the changes of settings. */
 static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_scale_shift_isa *isa,
-                                               relu_ext_block_streamer *streamer, size_t pair_index,
-                                               const struct relu_ext_scale_shift *call)
+                                                        relu_ext_block_streamer *streamer,
+                                                        size_t pair_index,
+                                                        const struct relu_ext_scale_shift *call)
 {
     const struct relu_ext_scale_shift_pair *pair = &relu_ext_scale_shift_pairs[pair_index];
     const ptrdiff_t x_size = (ptrdiff_t)pair->x_size, y_size = (ptrdiff_t)pair->y_size;
@@ -585,7 +596,8 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
 
     const bool y_planar = channels == 1 || (inner.step == y_size && inner.n > 1);
     const bool y_interleaved = !y_planar && y_channel == y_size
-        && (inner.step == (ptrdiff_t)channels * y_size || inner.n == 1 || channels >= 64);
+                               && (inner.step == (ptrdiff_t)channels * y_size || inner.n == 1
+                                   || channels >= 64);
     const bool x_interleaved = x_channel == x_size && inner.other == (ptrdiff_t)channels * x_size;
     struct relu_ext_scale_shift_walk w = {
         .pair = pair,
@@ -597,9 +609,14 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
         .scale = (char *)scale,
         .shift = (char *)shift,
         .parameter_size = pair->in_f64 ? sizeof(double) : sizeof(float),
-        .x_next = inner.other, .y_next = inner.step, .pixels = inner.n,
+        .x_next = inner.other,
+        .y_next = inner.step,
+        .pixels = inner.n,
     };
-    /* Channel by channel their order is free, and from BGR to RGB x is then still interleaved. */
+    /*
+     * Channel by channel, the order of the channels is free; with it, x still counts as
+     * interleaved from BGR to RGB.
+     */
     const bool reversed = !w.interleaved && x_channel < 0;
     if (reversed) {
         x += (ptrdiff_t)(channels - 1) * x_channel;
@@ -612,17 +629,18 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
 
     for (size_t first = 0; first < channels; first += w.channels) {
         const size_t from = reversed ? channels - 1 - first : first;
-        w.channels = channels - first < RELU_EXT_SCALE_SHIFT_CHANNELS ? channels - first
-                                                             : RELU_EXT_SCALE_SHIFT_CHANNELS;
+        w.channels = channels - first < RELU_EXT_SCALE_SHIFT_CHANNELS
+                         ? channels - first
+                         : RELU_EXT_SCALE_SHIFT_CHANNELS;
         size_t needed = w.channels;
         if (w.interleaved && w.channels < RELU_EXT_SCALE_SHIFT_BLOCK / inner.n)
             needed *= inner.n;
         else if (w.interleaved)
             needed += RELU_EXT_SCALE_SHIFT_BLOCK;
-        relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from, reversed ? -1 : 1,
-                               w.channels, needed);
-        relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from, reversed ? -1 : 1,
-                               w.channels, needed);
+        relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from,
+                                        reversed ? -1 : 1, w.channels, needed);
+        relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from,
+                                        reversed ? -1 : 1, w.channels, needed);
 
         const char *x_first = x + (ptrdiff_t)first * x_channel;
         char *y_first = y + (ptrdiff_t)first * y_channel;

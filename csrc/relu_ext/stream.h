@@ -20,13 +20,15 @@ struct relu_ext_stream {
 };
 
 /* Whether the output is long enough, and ever gets to a 64-byte boundary. */
-static inline bool relu_ext_can_stream(relu_ext_block_streamer *streamer, const char *out, size_t size, size_t bytes)
+static inline bool relu_ext_can_stream(relu_ext_block_streamer *streamer, const char *out,
+                                       size_t size, size_t bytes)
 {
     return streamer && (uintptr_t)out % 64 % size == 0 && bytes > 2 * RELU_EXT_STREAM_BLOCK;
 }
 
 /* To be followed by relu_ext_stream_end, once for as many as there are. */
-static inline void relu_ext_stream_out(relu_ext_block_streamer *streamer, const struct relu_ext_stream *s)
+static inline void relu_ext_stream_out(relu_ext_block_streamer *streamer,
+                                       const struct relu_ext_stream *s)
 {
     _Alignas(64) char block[RELU_EXT_STREAM_BLOCK];
     const size_t first = -(uintptr_t)s->out % 64;
@@ -35,7 +37,8 @@ static inline void relu_ext_stream_out(relu_ext_block_streamer *streamer, const 
     s->fill(s->context, 0, s->out, first);
     for (i = first; i + RELU_EXT_STREAM_BLOCK <= s->bytes; i += RELU_EXT_STREAM_BLOCK) {
         /* The last block has nothing ahead: look at itself again. */
-        const size_t ahead = i + 2 * RELU_EXT_STREAM_BLOCK <= s->bytes ? i + RELU_EXT_STREAM_BLOCK : i;
+        const size_t ahead = i + 2 * RELU_EXT_STREAM_BLOCK <= s->bytes ? i + RELU_EXT_STREAM_BLOCK
+                                                                       : i;
         const size_t in_ahead = ahead / s->size * s->in_size;
         s->fill(s->context, i, block, RELU_EXT_STREAM_BLOCK);
         streamer(s->out + i, block, s->in_a + in_ahead, s->in_b + in_ahead);

@@ -32,20 +32,20 @@
     X(u32, uint32_t, b32, 0, __VA_ARGS__)                         \
     X(u64, uint64_t, b64, 0, __VA_ARGS__)
 
-#define RELU_EXT_FLOATS(X, ...)                                   \
-    X(f8e5m2,   uint8_t, b8, INT8_MIN + 0x7C, __VA_ARGS__)        \
-    X(f8e4m3fn, uint8_t, b8, INT8_MIN + 0x7E, __VA_ARGS__)        \
-    X(f16,  uint16_t, b16, INT16_MIN + 0x7C00, __VA_ARGS__)       \
-    X(bf16, uint16_t, b16, INT16_MIN + 0x7F80, __VA_ARGS__)       \
-    X(f32,  float,    b32, INT32_MIN + 0x7F800000, __VA_ARGS__)   \
-    X(f64,  double,   b64, INT64_MIN + 0x7FF0000000000000, __VA_ARGS__) \
+#define RELU_EXT_FLOATS(X, ...)                                                        \
+    X(f8e5m2,   uint8_t, b8, INT8_MIN + 0x7C, __VA_ARGS__)                             \
+    X(f8e4m3fn, uint8_t, b8, INT8_MIN + 0x7E, __VA_ARGS__)                             \
+    X(f16,  uint16_t, b16, INT16_MIN + 0x7C00, __VA_ARGS__)                            \
+    X(bf16, uint16_t, b16, INT16_MIN + 0x7F80, __VA_ARGS__)                            \
+    X(f32,  float,    b32, INT32_MIN + 0x7F800000, __VA_ARGS__)                        \
+    X(f64,  double,   b64, INT64_MIN + 0x7FF0000000000000, __VA_ARGS__)                \
     X(longdouble, long double, ld, 0, __VA_ARGS__)
 
 /* The floats as numbers to calculate with, by the kernels of arithmetic.h. */
-#define RELU_EXT_NUMBERS(X, ...)                                  \
-    X(f16,  uint16_t, nf16,  INT16_MIN + 0x7C00, __VA_ARGS__)      \
-    X(bf16, uint16_t, nbf16, INT16_MIN + 0x7F80, __VA_ARGS__)      \
-    X(f32,  float,    nf32,  INT32_MIN + 0x7F800000, __VA_ARGS__)  \
+#define RELU_EXT_NUMBERS(X, ...)                                                       \
+    X(f16,  uint16_t, nf16,  INT16_MIN + 0x7C00, __VA_ARGS__)                          \
+    X(bf16, uint16_t, nbf16, INT16_MIN + 0x7F80, __VA_ARGS__)                          \
+    X(f32,  float,    nf32,  INT32_MIN + 0x7F800000, __VA_ARGS__)                      \
     X(f64,  double,   nf64,  INT64_MIN + 0x7FF0000000000000, __VA_ARGS__)
 
 /*
@@ -97,13 +97,13 @@ static inline int relu_ext_cpu_has_f16c(void)
 
 #define RELU_EXT_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define RELU_EXT_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define RELU_EXT_ISAS(X)                                                      \
-    X(avx512, RELU_EXT_AVX512,                                                \
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") \
-      && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) \
-    X(avx2, RELU_EXT_AVX2,                                                    \
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")         \
-      && relu_ext_cpu_has_f16c())                                             \
+#define RELU_EXT_ISAS(X)                                                               \
+    X(avx512, RELU_EXT_AVX512,                                                         \
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")          \
+      && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))     \
+    X(avx2, RELU_EXT_AVX2,                                                             \
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")                  \
+      && relu_ext_cpu_has_f16c())                                                      \
     X(baseline, , 1)
 #else
 #define RELU_EXT_ISAS(X) X(baseline, , 1)

@@ -14,11 +14,11 @@
  * `to` and `block` are on 64-byte boundaries. ahead_a and ahead_b will be read
  * next: fetched here, as the hardware's own prefetching loses track at the pauses.
  */
-#define RELU_EXT_DEFINE_STREAM_BLOCK(isa, target, vector, load, store)                          \
-    static target void relu_ext_stream_block_##isa(char *to, const char *block,                 \
+#define RELU_EXT_DEFINE_STREAM_BLOCK(isa, target, vector, load, store)                 \
+    static target void relu_ext_stream_block_##isa(char *to, const char *block,        \
                                           const char *ahead_a, const char *ahead_b)    \
     {                                                                                  \
-        for (size_t line = 0; line < RELU_EXT_STREAM_BLOCK; line += 64) {                       \
+        for (size_t line = 0; line < RELU_EXT_STREAM_BLOCK; line += 64) {              \
             _mm_prefetch(ahead_a + line, _MM_HINT_T0);                                 \
             if (ahead_b != ahead_a)                                                    \
                 _mm_prefetch(ahead_b + line, _MM_HINT_T0);                             \
@@ -26,7 +26,8 @@
                 store((vector *)(to + i), load((const vector *)(block + i)));          \
         }                                                                              \
     }
-RELU_EXT_DEFINE_STREAM_BLOCK(avx512, RELU_EXT_AVX512, __m512i, _mm512_load_si512, _mm512_stream_si512)
+RELU_EXT_DEFINE_STREAM_BLOCK(avx512, RELU_EXT_AVX512, __m512i, _mm512_load_si512,
+                             _mm512_stream_si512)
 RELU_EXT_DEFINE_STREAM_BLOCK(avx2, RELU_EXT_AVX2, __m256i, _mm256_load_si256, _mm256_stream_si256)
 RELU_EXT_DEFINE_STREAM_BLOCK(baseline, , __m128i, _mm_load_si128, _mm_stream_si128)
 
@@ -45,26 +46,27 @@ RELU_EXT_INLINE long long relu_ext_repeated(uint8_t byte)
 
 /* A vector of so many elements: `pack` gives their bits, `unpack` is given the bits' address. */
 #define RELU_EXT_DEFINE_MASKS(isa, target, vector, word, load, pack, store, unpack)             \
-    RELU_EXT_INLINE target void relu_ext_pack_masks_##isa(const int8_t *masks, uint8_t *bits)     \
-    {                                                                                  \
-        for (size_t i = 0; i < 64; i += sizeof(vector)) {                              \
-            word part = (word)pack(load((const vector *)(const void *)(masks + i)));   \
-            memcpy(bits + i / 8, &part, sizeof part);                                  \
-        }                                                                              \
-    }                                                                                  \
-    RELU_EXT_INLINE target void relu_ext_unpack_masks_##isa(const uint8_t *bits, int8_t *masks)   \
-    {                                                                                  \
-        for (size_t i = 0; i < 64; i += sizeof(vector)) {                              \
-            word part;                                                                 \
-            memcpy(&part, bits + i / 8, sizeof part);                                  \
-            store((vector *)(void *)(masks + i), unpack(part));                        \
-        }                                                                              \
+    RELU_EXT_INLINE target void relu_ext_pack_masks_##isa(const int8_t *masks, uint8_t *bits)   \
+    {                                                                                           \
+        for (size_t i = 0; i < 64; i += sizeof(vector)) {                                       \
+            word part = (word)pack(load((const vector *)(const void *)(masks + i)));            \
+            memcpy(bits + i / 8, &part, sizeof part);                                           \
+        }                                                                                       \
+    }                                                                                           \
+    RELU_EXT_INLINE target void relu_ext_unpack_masks_##isa(const uint8_t *bits, int8_t *masks) \
+    {                                                                                           \
+        for (size_t i = 0; i < 64; i += sizeof(vector)) {                                       \
+            word part;                                                                          \
+            memcpy(&part, bits + i / 8, sizeof part);                                           \
+            store((vector *)(void *)(masks + i), unpack(part));                                 \
+        }                                                                                       \
     }
 
 RELU_EXT_INLINE __m128i relu_ext_unpack_16(uint16_t part)
 {
     const __m128i places = _mm_set1_epi64x((long long)0x8040201008040201u);
-    __m128i spread = _mm_set_epi64x(relu_ext_repeated((uint8_t)(part >> 8)), relu_ext_repeated((uint8_t)part));
+    __m128i spread = _mm_set_epi64x(relu_ext_repeated((uint8_t)(part >> 8)),
+                                    relu_ext_repeated((uint8_t)part));
     return _mm_cmpeq_epi8(_mm_and_si128(spread, places), places);
 }
 
@@ -78,20 +80,22 @@ RELU_EXT_INLINE RELU_EXT_AVX2 __m256i relu_ext_unpack_32(uint32_t part)
 }
 
 RELU_EXT_DEFINE_MASKS(avx512, RELU_EXT_AVX512, __m512i, uint64_t, _mm512_load_si512,
-             _mm512_movepi8_mask, _mm512_store_si512, _mm512_movm_epi8)
+                      _mm512_movepi8_mask, _mm512_store_si512, _mm512_movm_epi8)
 RELU_EXT_DEFINE_MASKS(avx2, RELU_EXT_AVX2, __m256i, uint32_t, _mm256_load_si256,
-             _mm256_movemask_epi8, _mm256_store_si256, relu_ext_unpack_32)
+                      _mm256_movemask_epi8, _mm256_store_si256, relu_ext_unpack_32)
 RELU_EXT_DEFINE_MASKS(baseline, , __m128i, uint16_t, _mm_load_si128, _mm_movemask_epi8,
-             _mm_store_si128, relu_ext_unpack_16)
+                      _mm_store_si128, relu_ext_unpack_16)
 
 /* f16. The baseline has no instructions for it: portable.h's conversion is its. */
 
-RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to, const relu_ext_half *from)
+RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
+                                                                  const relu_ext_half *from)
 {
     _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to, const float *from)
+RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
+                                                                    const float *from)
 {
     _mm256_storeu_si256((__m256i *)to,
                         _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT));
@@ -100,11 +104,11 @@ RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_hal
 RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_to_float_avx2(float *to, const relu_ext_half *from)
 {
     for (size_t i = 0; i < RELU_EXT_F16_GROUP; i += 8)
-        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(
-                                     (const __m128i *)(from + i))));
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_half *to, const float *from)
+RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_half *to,
+                                                                const float *from)
 {
     for (size_t i = 0; i < RELU_EXT_F16_GROUP; i += 8)
         _mm_storeu_si128((__m128i *)(to + i),

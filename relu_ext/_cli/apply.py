@@ -59,7 +59,9 @@ def add(commands):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "files", metavar="IN... OUT", nargs="+",
+        "files",
+        metavar="IN... OUT",
+        nargs="+",
         help="- is standard input or output; several IN go under their own names into the "
         "directory OUT, and so does one if OUT ends in a slash",
     )
@@ -67,11 +69,14 @@ def add(commands):
         "--in-place", action="store_true", help="overwrite each IN; there is no OUT"
     )
     parser.add_argument(
-        "--gradient", metavar="DY",
+        "--gradient",
+        metavar="DY",
         help="write relu_grad(dy, x), where x is IN and dy is DY, of the same dtype and shape",
     )
     parser.add_argument(
-        "--dtype", metavar="TYPE", type=dtype,
+        "--dtype",
+        metavar="TYPE",
+        type=dtype,
         help="what raw files hold: float32, >f4, int8, bfloat16, ...; also what .npy files hold "
         "for which NumPy knows no type, such as those of ml_dtypes",
     )
@@ -171,7 +176,7 @@ def apply(path, target, args, bar):
         if args.in_place:
             with open(path, "r+b", buffering=0) as file, naming(path):
                 if not os.path.sameopenfile(file.fileno(), sources[0].file.fileno()):
-                    raise FileExistsError(f"{path} was changed by somebody else meanwhile")
+                    raise FileExistsError(f"{path} was changed by another process meanwhile")
                 file.seek(len(header))
                 try:
                     transform(sources, file, bar)

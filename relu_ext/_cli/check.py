@@ -25,13 +25,30 @@ def run(mebibytes=64, rounds=7):
     ours_in_place, numpys_in_place = x.copy(), x.copy()
     # name, bytes moved per element, our call, NumPy's idiom, the two results
     passes = [
-        ("forward", 8, lambda: relu_ext.relu(x, ours), lambda: np.maximum(x, 0, out=numpys),
-         ours, numpys),
-        ("in place", 8, lambda: relu_ext.relu_(ours_in_place),
-         lambda: np.maximum(numpys_in_place, 0, out=numpys_in_place),
-         ours_in_place, numpys_in_place),
-        ("gradient", 12, lambda: relu_ext.relu_grad(dy, x, ours),
-         lambda: np.multiply(dy, x > 0, out=numpys), ours, numpys),
+        (
+            "forward",
+            8,
+            lambda: relu_ext.relu(x, ours),
+            lambda: np.maximum(x, 0, out=numpys),
+            ours,
+            numpys,
+        ),
+        (
+            "in place",
+            8,
+            lambda: relu_ext.relu_(ours_in_place),
+            lambda: np.maximum(numpys_in_place, 0, out=numpys_in_place),
+            ours_in_place,
+            numpys_in_place,
+        ),
+        (
+            "gradient",
+            12,
+            lambda: relu_ext.relu_grad(dy, x, ours),
+            lambda: np.multiply(dy, x > 0, out=numpys),
+            ours,
+            numpys,
+        ),
     ]
     print(
         f"relu_ext {relu_ext.__version__}, {relu_ext.isa()} kernels "
@@ -60,7 +77,7 @@ def run(mebibytes=64, rounds=7):
             f"{ratio:7.2f}x   {'equal' if equal else 'DIFFERENT'}"
         )
     shares = cpu / clock / (threads, 1)
-    if shares[1] < _IDLE or shares[0] < _IDLE and interruptions[0] > _INTERRUPTED * clock[0]:
+    if shares[1] < _IDLE or (shares[0] < _IDLE and interruptions[0] > _INTERRUPTED * clock[0]):
         print(
             f"This machine is busy: relu_ext got {shares[0]:.0%} of the CPU time that its threads "
             f"could use, NumPy {shares[1]:.0%}.\nThe times are no measure: run it again when the "

@@ -80,7 +80,7 @@ def describe():
         "environment": environment,
     }
     # Asked in vain, here or at import, so that something usual was assumed.
-    return found | {"not to be had": unanswered}
+    return found | {"not available": unanswered}
 
 
 def format_bytes(size):

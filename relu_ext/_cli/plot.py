@@ -10,15 +10,25 @@ import relu_ext
 # name, parameters, where it has kinks, label, and how the line looks: Okabe and Ito's colours,
 # which colour-blind readers tell apart. The derivative is the function named ..._grad.
 RELU = (
-    "relu", (), (0.0,), "ReLU(x) = max(x, 0)", {"color": "#D55E00", "linewidth": 4},
+    "relu",
+    (),
+    (0.0,),
+    "ReLU(x) = max(x, 0)",
+    {"color": "#D55E00", "linewidth": 4},
 )
 FAMILY = (
     (
-        "leaky_relu", (0.1,), (0.0,), "leaky ReLU, slope 0.1",
+        "leaky_relu",
+        (0.1,),
+        (0.0,),
+        "leaky ReLU, slope 0.1",
         {"color": "#0072B2", "linewidth": 2, "linestyle": (0, (5, 2))},
     ),
     (
-        "clipped_relu", (6.0,), (0.0, 6.0), "clipped ReLU, ceiling 6",
+        "clipped_relu",
+        (6.0,),
+        (0.0, 6.0),
+        "clipped ReLU, ceiling 6",
         {"color": "#009E73", "linewidth": 2, "linestyle": (0, (1, 1))},
     ),
 )
@@ -58,7 +68,11 @@ exit codes: 0 done; 2 it cannot be done, and no file was changed
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--range", nargs=2, type=float, default=(-5, 10), metavar=("A", "B"),
+        "--range",
+        nargs=2,
+        type=float,
+        default=(-5, 10),
+        metavar=("A", "B"),
         help="the axis of x (default: -5 10)",
     )
     parser.add_argument(
@@ -148,16 +162,23 @@ def draw(figure, low, high, functions):
 
 def say(axes, text, point, offset, align):
     axes.annotate(
-        text, point, offset, textcoords="offset points", ha=align, color="#333333",
+        text,
+        point,
+        offset,
+        textcoords="offset points",
+        ha=align,
+        color="#333333",
         arrowprops={"arrowstyle": "-", "color": "#333333", "shrinkB": 6},
     )
 
 
 def draw_function(above, below, low, high, name, parameters, kinks, label, look):
     kinks = [kink for kink in kinks if low <= kink <= high]
-    around = [side for kink in kinks for side in (
-        np.nextafter(kink, -np.inf), kink, np.nextafter(kink, np.inf)
-    )]
+    around = [
+        side
+        for kink in kinks
+        for side in (np.nextafter(kink, -np.inf), kink, np.nextafter(kink, np.inf))
+    ]
     x = np.unique([*np.linspace(low, high, 1001), *around])
     above.plot(x, getattr(relu_ext, name)(x, *parameters), label=label, **look)
 

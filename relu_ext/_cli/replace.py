@@ -110,7 +110,7 @@ def open_existing(path, flags=0, dir_fd=None):
 
 
 def changed(target):
-    return FileExistsError(f"{target} was changed by somebody else meanwhile")
+    return FileExistsError(f"{target} was changed by another process meanwhile")
 
 
 @contextlib.contextmanager
@@ -146,9 +146,12 @@ def replacing(target, path, old, size):
             # Readable to nobody who may not read the target.
             mode = 0o666 if old is None else 0o600
             try:
-                file = open(beside, "xb", buffering=0, opener=lambda path, flags: os.open(
-                    path, flags, mode, dir_fd=dir_fd
-                ))
+                file = open(
+                    beside,
+                    "xb",
+                    buffering=0,
+                    opener=lambda path, flags: os.open(path, flags, mode, dir_fd=dir_fd),
+                )
             except PermissionError:
                 problem = f"{folder} must be writable, for {target} to be replaced when it is whole"
                 raise PermissionError(problem) from None
@@ -163,7 +166,9 @@ def replacing(target, path, old, size):
                 keep_access(was.fileno(), file.fileno())
             sync(file.fileno())
             if not is_at(beside, ours, dir_fd):
-                raise FileNotFoundError(f"somebody else took away {beside}, to become {target}")
+                raise FileNotFoundError(
+                    f"{beside}, which was to become {target}, was removed by another process"
+                )
             if not is_at(path, old, dir_fd):
                 raise changed(target)
             file.close()

@@ -1,4 +1,4 @@
-# For find_package(relu_ext 0.1): which version this is, and whether it will do.
+# For find_package(relu_ext 0.1): which version this is, and whether it is compatible.
 set(PACKAGE_VERSION 0.1.0)
 if(PACKAGE_FIND_VERSION VERSION_LESS_EQUAL PACKAGE_VERSION)
   set(PACKAGE_VERSION_COMPATIBLE TRUE)

@@ -1,5 +1,5 @@
-# Gives the target relu_ext::relu_ext. What links to it compiles relu_ext.c along and
-# finds relu_ext.h; there is no library to load.
+# Gives the target relu_ext::relu_ext. A target that links to it compiles relu_ext.c as one of
+# its own sources and finds relu_ext.h; there is no library to load.
 if(TARGET relu_ext::relu_ext)
   return()
 endif()
@@ -9,7 +9,7 @@ get_property(_relu_ext_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
 if(NOT "C" IN_LIST _relu_ext_languages)
   set(relu_ext_FOUND FALSE)
   set(relu_ext_NOT_FOUND_MESSAGE
-    "relu_ext.c is compiled along: add C to the LANGUAGES of project()")
+    "relu_ext.c is compiled as a part of your target: add C to the LANGUAGES of project()")
   return()
 endif()
 unset(_relu_ext_languages)

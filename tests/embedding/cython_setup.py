@@ -8,8 +8,6 @@ import relu_ext
 setup(
     name="cython_example",
     ext_modules=[
-        Extension(
-            "cython_example", ["cython_example.pyx"], include_dirs=[relu_ext.get_include()]
-        )
+        Extension("cython_example", ["cython_example.pyx"], include_dirs=[relu_ext.get_include()])
     ],
 )

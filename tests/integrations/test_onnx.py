@@ -71,7 +71,7 @@ OPERATORS = [
             "test_ReLU",
             "test_single_relu_model",
         },
-    )
+    ),
 ]
 
 

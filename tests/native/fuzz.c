@@ -5,7 +5,7 @@
  */
 
 /* What is covered, and watched, is the library alone: new paths of the oracle are no news. */
-#pragma clang attribute push(__attribute__((no_sanitize("address", "undefined", "coverage"))), \
+#pragma clang attribute push(__attribute__((no_sanitize("address", "undefined", "coverage"))),     \
                              apply_to = function)
 #include "oracle.h"
 

@@ -55,7 +55,7 @@ RELU_EXT_KERNELS(CALL, )
 
 struct row {
     const char *name, *operation, *dtype;
-    int nin; /* arrays; a parameter is none */
+    int nin;     /* arrays; a parameter is none */
     size_t size; /* of an element */
     void (*call)(const void *const *in, void *out, size_t n);
 };
@@ -82,20 +82,13 @@ struct format {
 };
 
 static const struct format formats[] = {
-    {"i8", 1, 0, 0, 7, false},
-    {"i16", 1, 0, 0, 15, false},
-    {"i32", 1, 0, 0, 31, false},
-    {"i64", 1, 0, 0, 63, false},
-    {"u8", 0, 0, 0, 8, false},
-    {"u16", 0, 0, 0, 16, false},
-    {"u32", 0, 0, 0, 32, false},
-    {"u64", 0, 0, 0, 64, false},
-    {"f8e5m2", 1, 5, 0, 2, false},
-    {"f8e4m3fn", 1, 4, 0, 3, true},
-    {"f16", 1, 5, 0, 10, false},
-    {"bf16", 1, 8, 0, 7, false},
-    {"f32", 1, 8, 0, 23, false},
-    {"f64", 1, 11, 0, 52, false},
+    {"i8", 1, 0, 0, 7, false},           {"i16", 1, 0, 0, 15, false},
+    {"i32", 1, 0, 0, 31, false},         {"i64", 1, 0, 0, 63, false},
+    {"u8", 0, 0, 0, 8, false},           {"u16", 0, 0, 0, 16, false},
+    {"u32", 0, 0, 0, 32, false},         {"u64", 0, 0, 0, 64, false},
+    {"f8e5m2", 1, 5, 0, 2, false},       {"f8e4m3fn", 1, 4, 0, 3, true},
+    {"f16", 1, 5, 0, 10, false},         {"bf16", 1, 8, 0, 7, false},
+    {"f32", 1, 8, 0, 23, false},         {"f64", 1, 11, 0, 52, false},
 #if LDBL_MANT_DIG == 64
     {"longdouble", 1, 15, 1, 63, false},
 #elif LDBL_MANT_DIG == 113
@@ -411,7 +404,7 @@ static inline void make_number(const struct format *f, unsigned char *x, bool ne
 {
     const int first = f->mantissa - 1, at = f->mantissa + f->leading;
     for (int i = 0; i < f->mantissa; i++) {
-        const bool bits[MANTISSAS] = {false, i == 0, true, i == first, i == first || i == 0,
+        const bool bits[MANTISSAS] = {false,     i == 0, true, i == first, i == first || i == 0,
                                       i != first};
         set_bit(f, x, i, mantissa < MANTISSAS ? bits[mantissa] : i == mantissa - MANTISSAS);
     }
@@ -434,8 +427,7 @@ static inline void choose_parameter(const struct row *row)
 }
 
 /* n elements, half of them values where something changes, the others any bits. */
-static inline void fill_samples(const struct row *row, unsigned char *to, size_t n,
-                                uint64_t *state)
+static inline void fill_samples(const struct row *row, unsigned char *to, size_t n, uint64_t *state)
 {
     const struct format *f = format_of(row);
     const unsigned largest = (1u << f->exponent) - 1;
