@@ -214,8 +214,8 @@ ROWS = [
     (
         lambda o: relu_(Deciding()),
         TypeError,
-        r"x is a Deciding that cannot be overwritten \(I do not want\): pass an ndarray, .* buffer, "
-        r"DLPack or __array_interface__; use relu\(x\) for a new array",
+        r"x is a Deciding that cannot be overwritten \(I do not want\): pass an ndarray, .* "
+        r"buffer, DLPack or __array_interface__; use relu\(x\) for a new array",
     ),
     (
         lambda o: relu_grad_(Deciding(), o.x),

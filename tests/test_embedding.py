@@ -202,7 +202,7 @@ def test_cmake_says_why_not(before, after, reason, tmp_path):
     command = ["cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={config('--cmakedir')}"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode != 0
-    assert reason in done.stderr
+    assert reason in " ".join(done.stderr.split())  # CMake breaks lines
 
 
 @plain_c
@@ -569,10 +569,10 @@ def test_static_gives_no_name_to_others(tmp_path):
     of_c = """
         _Alignas _Atomic _Bool __attribute__ __extension__ __inline __int128 atomic_bool atomic_int
         char const double enum extern float inline int int8_t int16_t int32_t int64_t long ptrdiff_t
-        short signed size_t sizeof static struct typedef uint8_t uint16_t uint32_t uint64_t union unsigned
-        void volatile __m128i __m256i __m512i
+        short signed size_t sizeof static struct typedef uint8_t uint16_t uint32_t uint64_t union
+        unsigned void volatile __m128i __m256i __m512i
     """.split()
-    foreign = {name for name in given - set(of_c) - set(PROTOTYPES)}
+    foreign = given - set(of_c) - set(PROTOTYPES)
     assert {name for name in foreign if not name.lower().startswith("relu_ext_")} == set()
 
 
