@@ -83,7 +83,7 @@ class BuildWithCSources(build_py):
                     shutil.copytree("csrc", link)
         else:
             for source, target in zip(self.sources, self.targets, strict=True):
-                target.parent.mkdir(exist_ok=True)
+                target.parent.mkdir(parents=True, exist_ok=True)
                 self.copy_file(str(source), str(target))
 
     @property
