@@ -24,7 +24,8 @@ for char in ALL_TYPES:
     x = new(char, (30, 7), rng)
     assert_same_bits(relu_ext.relu(x), reference.relu(x))
     assert_same_bits(relu_ext.clipped_relu(x, x[::-1]), reference.clipped_relu(x, x[::-1]))
-    passes = reference.bytes_of(reference.relu_grad(np.ones_like(x), x)).any(-1)
+    with np.errstate(all="ignore"):
+        passes = (x > 0) | (x != x)
     assert (relu_ext.activity(x) == passes.sum(0)).all(), char
     assert (relu_ext.dead_units(x) == ~passes.any(0)).all(), char
     if char in FLOAT_TYPES:
