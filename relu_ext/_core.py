@@ -22,8 +22,8 @@ except ModuleNotFoundError as _error:
             "a compiled module: unpack the file, or run `pip install` on it if it is a wheel"
         ) from None
     raise ImportError(
-        "relu_ext is not built here: run `pip install .` (`pip install -e .` to work on it) "
-        "in its source tree, or leave that directory"
+        f"relu_ext is imported from the source tree {os.path.dirname(_package)}, which hides an "
+        "installed one and is not built: leave that directory, or run `pip install -e .` in it"
     ) from None
 
 
