@@ -54,6 +54,7 @@ def reversed_rows(text):
     return text
 
 
+@pytest.mark.plain_c  # builds for itself, and once is enough
 def test_the_order_of_rows_means_nothing(tmp_path):
     if not (ROOT / "csrc").is_dir() or not shutil.which("cc"):
         pytest.skip("the sources or a C compiler are not here")

@@ -239,6 +239,7 @@ PYTHON_TESTS = (
     "test_output_cache.py",
     "test_threads.py",
     "test_real_data.py",
+    "test_settings.py",
     "test_family.py",
     "test_counts.py",
     "test_bits.py",
