@@ -220,7 +220,8 @@ CALLS = {
     "set_output_cache": [
         (False, lambda o: relu_ext.set_output_cache(2**26)),
         (True, lambda o: relu_ext.set_output_cache(-1)),
-        (True, lambda o: relu_ext.set_output_cache("1M")),
+        (False, lambda o: relu_ext.set_output_cache("1M")),
+        (True, lambda o: relu_ext.set_output_cache("1 M")),
     ],
     "set_num_threads": [
         (False, lambda o: relu_ext.set_num_threads(2)),
