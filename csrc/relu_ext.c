@@ -215,6 +215,49 @@ void relu_ext_set_stream_bytes(size_t bytes)
     atomic_store_explicit(&relu_ext_stream_bytes, bytes, memory_order_relaxed);
 }
 
+/* Less than a line. A memcpy of any length would take longer than what is done to the elements. */
+RELU_EXT_INLINE void relu_ext_copy_ends(char *to, const char *from, size_t n, size_t count)
+{
+    memcpy(to, from, count);
+    memcpy(to + n - count, from + n - count, count);
+}
+
+static void relu_ext_copy_part(char *to, const char *from, size_t n)
+{
+    if (n >= 32)
+        relu_ext_copy_ends(to, from, n, 32);
+    else if (n >= 16)
+        relu_ext_copy_ends(to, from, n, 16);
+    else if (n >= 8)
+        relu_ext_copy_ends(to, from, n, 8);
+    else if (n >= 4)
+        relu_ext_copy_ends(to, from, n, 4);
+    else if (n > 0) {
+        to[0] = from[0];
+        to[n / 2] = from[n / 2];
+        to[n - 1] = from[n - 1];
+    }
+}
+
+/* For fewer elements than the kernel wants: as many, of which only the first are the caller's. */
+static RELU_EXT_NOINLINE void relu_ext_run_part(const struct relu_ext_kernel *kernel,
+                                                relu_ext_function *function, const char *a,
+                                                const char *b, const char *c, bool uniform,
+                                                char *out, size_t n)
+{
+    char part_a[64] = {0}, part_b[64] = {0}, part_c[64] = {0}, result[64];
+    const size_t bytes = n * kernel->size;
+
+    relu_ext_copy_part(part_a, a, bytes);
+    if (b != a)
+        relu_ext_copy_part(part_b, b, bytes);
+    if (!uniform)
+        relu_ext_copy_part(part_c, c, bytes);
+    function(part_a, b != a ? part_b : part_a, uniform ? c : part_c, uniform, result,
+             kernel->least);
+    relu_ext_copy_part(out, result, bytes);
+}
+
 /* An operation on its way. */
 struct relu_ext_call {
     const struct relu_ext_isa_row *isa;
@@ -230,7 +273,12 @@ static void relu_ext_run_kernel(void *context, size_t at, char *out, size_t byte
     const int nin = run->kernel->nin;
     const char *a = run->in[0] + at, *b = nin == 3 ? run->in[1] + at : a;
     const char *c = run->in[nin - 1] + (run->uniform ? 0 : at);
-    run->isa->kernels[run->kernel->id](a, b, c, run->uniform, out, bytes / run->kernel->size);
+    const size_t n = bytes / run->kernel->size;
+    relu_ext_function *function = run->isa->kernels[run->kernel->id];
+    if (n < run->kernel->least)
+        relu_ext_run_part(run->kernel, function, a, b, c, run->uniform, out, n);
+    else
+        function(a, b, c, run->uniform, out, n);
 }
 
 /* Whether so many bytes, moved by an operation from and to other memory, are worth it. */

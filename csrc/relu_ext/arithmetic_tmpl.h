@@ -2,8 +2,8 @@
  * The kernels that multiply or add, for one dtype: a template, see compiler.h. Besides
  * RELU_EXT_BITS it wants RELU_EXT_NUMBER (nf16 nbf16 nf32 nf64) and the conversions from and
  * to what it is computed in, RELU_EXT_FLOAT_FROM and RELU_EXT_FLOAT_TO; or, for f16,
- * RELU_EXT_FLOATS_FROM and RELU_EXT_FLOATS_TO for whole tiles. The kernels run under the
- * settings of float_env.h.
+ * RELU_EXT_FLOATS_FROM and RELU_EXT_FLOATS_TO for a group. The kernels run under the settings
+ * of float_env.h.
  *
  * Sums and products of two 16-bit floats, computed in float, are rounded once: float
  * holds them exactly, or has so many more digits that rounding twice is the same. Only
@@ -17,18 +17,22 @@
 #define RELU_EXT_NUMBER_NAME__(name, number) relu_ext_##name##_##number
 
 #ifdef RELU_EXT_FLOATS_FROM
-/* What is done to floats and what to bits are loops of their own. */
+/*
+ * What is done to floats and what to bits are loops of their own, over as many elements as are
+ * converted at a time: what one has stored, the next must be able to load in one piece.
+ */
 #define RELU_EXT_CALCULATE(name, operator)                                             \
     RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                       \
         const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, RELU_EXT_INT *out,           \
         const struct relu_ext_f16 *f16)                                                \
     {                                                                                  \
-        float x[RELU_EXT_(TILE)], y[RELU_EXT_(TILE)];                                  \
-        RELU_EXT_FLOATS_FROM(x, a, RELU_EXT_(TILE), f16);                              \
-        RELU_EXT_FLOATS_FROM(y, b, RELU_EXT_(TILE), f16);                              \
-        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                   \
+        float x[RELU_EXT_F16_GROUP], y[RELU_EXT_F16_GROUP];                            \
+        RELU_EXT_FLOATS_FROM(x, a, RELU_EXT_F16_GROUP, f16);                           \
+        RELU_EXT_FLOATS_FROM(y, b, RELU_EXT_F16_GROUP, f16);                           \
+        RELU_EXT_ONE_BLOCK                                                             \
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)                                \
             x[i] = relu_ext_bits_float(relu_ext_float_result(x[i] operator y[i]));     \
-        RELU_EXT_FLOATS_TO(out, x, RELU_EXT_(TILE), f16);                              \
+        RELU_EXT_FLOATS_TO(out, x, RELU_EXT_F16_GROUP, f16);                           \
     }
 RELU_EXT_CALCULATE(multiply, *)
 RELU_EXT_CALCULATE(add, +)
@@ -39,26 +43,30 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const RELU_EXT_(any) *slope, RELU_EXT_(any) *out,
                                              RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
-    RELU_EXT_INT product[RELU_EXT_(TILE)];
-    RELU_EXT_NUMBER_(multiply)(slope, factor, product, f16);
-    RELU_EXT_NO_OVERLAP
-    for (size_t i = 0; i < RELU_EXT_(TILE); i++) {
-        const RELU_EXT_INT mask = RELU_EXT_(passes)(x[i], threshold);
-        out[i] = (passing[i] & mask) | (product[i] & ~mask);
+    RELU_EXT_INT product[RELU_EXT_F16_GROUP];
+    for (size_t k = 0; k < RELU_EXT_(LINE); k += RELU_EXT_F16_GROUP) {
+        RELU_EXT_NUMBER_(multiply)(slope + k, factor + k, product, f16);
+    RELU_EXT_ONE_BLOCK
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
+            out[k + i] = product[i] ^ ((product[i] ^ passing[k + i])
+                                       & RELU_EXT_(passes)(x[k + i], threshold));
     }
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a,
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
                                                      const struct relu_ext_f16 *f16)
 {
-    RELU_EXT_INT sum[RELU_EXT_(TILE)];
+    RELU_EXT_INT sum[RELU_EXT_F16_GROUP];
     (void)b;
-    RELU_EXT_NUMBER_(add)(a, c, sum, f16);
-    for (size_t i = 0; i < RELU_EXT_(TILE); i++)
-        out[i] = RELU_EXT_(relu_element)(sum[i], 0, 0, threshold);
+    for (size_t k = 0; k < RELU_EXT_(LINE); k += RELU_EXT_F16_GROUP) {
+        RELU_EXT_NUMBER_(add)(a + k, c + k, sum, f16);
+        RELU_EXT_ONE_BLOCK
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
+            out[k + i] = RELU_EXT_(relu_element)(sum[i], 0, 0, threshold);
+    }
 }
 
 #else
@@ -68,30 +76,30 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
     (void)threshold, (void)f16;
-    RELU_EXT_NO_OVERLAP
-    for (size_t i = 0; i < RELU_EXT_(TILE); i++) {
+    RELU_EXT_ONE_BLOCK
+    for (size_t i = 0; i < RELU_EXT_(LINE); i++) {
         const RELU_EXT_INT product =
             RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(slope[i]) * RELU_EXT_FLOAT_FROM(factor[i]));
         out[i] = RELU_EXT_FLOAT_FROM(x[i]) <= 0 ? product : passing[i];
     }
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_tile)(const RELU_EXT_(any) *a,
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
                                                      const struct relu_ext_f16 *f16)
 {
     (void)b, (void)f16;
-    RELU_EXT_NO_OVERLAP
-    for (size_t i = 0; i < RELU_EXT_(TILE); i++)
+    RELU_EXT_ONE_BLOCK
+    for (size_t i = 0; i < RELU_EXT_(LINE); i++)
         out[i] = RELU_EXT_(relu_element)(
             RELU_EXT_FLOAT_TO(RELU_EXT_FLOAT_FROM(a[i]) + RELU_EXT_FLOAT_FROM(c[i])), 0, 0,
             threshold);
 }
 #endif
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_tile)(const RELU_EXT_(any) *x,
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_line)(const RELU_EXT_(any) *x,
                                                        const RELU_EXT_(any) *b,
                                                        const RELU_EXT_(any) *slope,
                                                        RELU_EXT_(any) *y, RELU_EXT_INT threshold,
@@ -101,7 +109,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_tile)(const RELU_EXT_(any) *x,
     RELU_EXT_NUMBER_(leaky)(x, x, x, slope, y, threshold, f16);
 }
 
-RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_grad_tile)(const RELU_EXT_(any) *dy,
+RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_grad_line)(const RELU_EXT_(any) *dy,
                                                             const RELU_EXT_(any) *x,
                                                             const RELU_EXT_(any) *slope,
                                                             RELU_EXT_(any) *dx,
@@ -116,7 +124,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky_relu_grad_tile)(const RELU_EXT_(any)
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold,     \
                                     const struct relu_ext_f16 *f16)                                \
     {                                                                                              \
-        RELU_EXT_(tiles)(RELU_EXT_NUMBER_(name##_tile), a, b, c, uniform, out, n, threshold, f16); \
+        RELU_EXT_(lines)(RELU_EXT_NUMBER_(name##_line), a, b, c, uniform, out, n, threshold, f16); \
     }
 RELU_EXT_BODY(leaky_relu)
 RELU_EXT_BODY(leaky_relu_grad)

@@ -38,15 +38,32 @@ enum {
     relu_ext_calculates_nf64 = 1
 };
 
-/* What there is to know of each kernel, by number; size is an element's, in bytes. */
+/* Whether a body works on whole lines of 64 bytes, and wants one at least. */
+enum {
+    relu_ext_lines_relu,
+    relu_ext_lines_relu_grad = 0,
+    relu_ext_lines_copy = 0,
+    relu_ext_lines_leaky_relu = 1,
+    relu_ext_lines_leaky_relu_grad = 1,
+    relu_ext_lines_clipped_relu = 1,
+    relu_ext_lines_clipped_relu_grad = 1,
+    relu_ext_lines_minimum = 1,
+    relu_ext_lines_add_relu = 1,
+    relu_ext_lines_add = 1
+};
+
+/*
+ * What there is to know of each kernel, by number; size is an element's, in bytes, and least how
+ * many elements it wants.
+ */
 #define RELU_EXT_FACTS(dtype, type, lane, threshold, op, body, signature, ...)         \
     {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, \
-     sizeof(type)},
+     sizeof(type), relu_ext_lines_##body * 64 / sizeof(type)},
 static const struct relu_ext_kernel {
     enum relu_ext_id id;
     int nin;
     int calculates;
-    size_t size;
+    size_t size, least;
 } relu_ext_kernels[] = {RELU_EXT_KERNELS(RELU_EXT_FACTS, )};
 #undef RELU_EXT_FACTS
 

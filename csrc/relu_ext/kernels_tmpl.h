@@ -10,8 +10,8 @@
 /* Callers' pointers: any alignment, any type underneath. */
 typedef RELU_EXT_INT RELU_EXT_(any) RELU_EXT_ANY_POINTER;
 
-/* Elements in a cache line, and in a tile. */
-enum { RELU_EXT_(LINE) = 64 / sizeof(RELU_EXT_INT), RELU_EXT_(TILE) = 256 / sizeof(RELU_EXT_INT) };
+/* Elements in a cache line. */
+enum { RELU_EXT_(LINE) = 64 / sizeof(RELU_EXT_INT) };
 
 /* c is an operation's last input; b is its second where there are three, a its first. */
 typedef RELU_EXT_INT RELU_EXT_(element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c,
@@ -196,86 +196,63 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
     }
 }
 
-/* An operation on TILE elements, at any address; out may be a, b or c. */
-typedef void RELU_EXT_(tile)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
+/* An operation on LINE elements, at any address; out may be a, b or c. */
+typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
                              const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
                              const struct relu_ext_f16 *f16);
 
 /*
- * The same as `walk` in one loop: the operation is compiled once, and not nine times.
- * With `uniform`, c is one element for all. What does not fill a tile, before the output's
- * first 64-byte boundary and at the end, is copied to one that is full.
+ * The same as `walk`, line by line, for a line or more: the operation is compiled twice, and
+ * not a dozen times. With `uniform`, c is one element for all.
  */
-RELU_EXT_INLINE void RELU_EXT_(tiles)(RELU_EXT_(tile) *f, const RELU_EXT_(any) *a,
+RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *a,
                                       const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
                                       RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
-    RELU_EXT_INT part_a[RELU_EXT_(TILE)], part_b[RELU_EXT_(TILE)], part_c[RELU_EXT_(TILE)];
-    RELU_EXT_INT result[RELU_EXT_(TILE)];
-    size_t now = n < 4 * RELU_EXT_(TILE) ? RELU_EXT_(TILE)
-                                         : (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
+    enum { LINE = RELU_EXT_(LINE) };
+    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - LINE;
+    RELU_EXT_INT each[LINE], ends[2 * LINE];
 
-    if (uniform)
-        for (size_t i = 0; i < RELU_EXT_(TILE); i++)
-            part_c[i] = *c;
-    for (size_t i = 0; i < n; i += now, now = RELU_EXT_(TILE)) {
-        const RELU_EXT_(any) *a_tile = a + i, *b_tile = b + i, *c_tile = uniform ? part_c : c + i;
-        RELU_EXT_(any) *out_tile = out + i;
-        const bool part = now < RELU_EXT_(TILE) || n - i < RELU_EXT_(TILE);
-        if (part) {
-            now = now < n - i ? now : n - i;
-            memset(part_a, 0, sizeof part_a);
-            memset(part_b, 0, sizeof part_b);
-            if (!uniform)
-                memset(part_c, 0, sizeof part_c);
-            a_tile = memcpy(part_a, a_tile, now * sizeof(RELU_EXT_INT));
-            b_tile = memcpy(part_b, b_tile, now * sizeof(RELU_EXT_INT));
-            if (!uniform)
-                c_tile = memcpy(part_c, c_tile, now * sizeof(RELU_EXT_INT));
-            out_tile = result;
-        }
-        f(a_tile, b_tile, c_tile, out_tile, threshold, f16);
-        if (part)
-            memcpy(out + i, result, now * sizeof(RELU_EXT_INT));
+    if (uniform) {
+        for (size_t i = 0; i < LINE; i++)
+            each[i] = *c;
+        c = each;
     }
+    RELU_EXT_NO_UNROLL
+    for (size_t end = 0; end < 2; end++) {
+        const size_t i = end * last;
+        f(a + i, b + i, uniform ? c : c + i, ends + end * LINE, threshold, f16);
+    }
+    for (size_t i = first; i < last; i += LINE)
+        f(a + i, b + i, uniform ? c : c + i, out + i, threshold, f16);
+    memcpy(out, ends, sizeof ends / 2);
+    memcpy(out + last, ends + LINE, sizeof ends / 2);
 }
 
-/* <name>_tile, of <name>_element. */
-#define RELU_EXT_TILE_OF(name)                                                         \
-    RELU_EXT_INLINE void RELU_EXT_(name##_tile)(                                       \
+/* <name>_line, of <name>_element. */
+#define RELU_EXT_LINE_OF(name)                                                         \
+    RELU_EXT_INLINE void RELU_EXT_(name##_line)(                                       \
         const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,     \
         RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
     {                                                                                  \
         (void)f16;                                                                     \
-        RELU_EXT_NO_OVERLAP                                                            \
-        for (size_t i = 0; i < RELU_EXT_(TILE); i++)                                   \
+        RELU_EXT_ONE_BLOCK                                                             \
+        for (size_t i = 0; i < RELU_EXT_(LINE); i++)                                   \
             out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
 
-/*
- * The bodies that tables.h names. Those of ReLU itself are made for short arrays, too.
- */
+/* The bodies that tables.h names. */
 #define RELU_EXT_BODY_HEAD(name)                                                               \
-    RELU_EXT_TILE_OF(name)                                                                     \
+    RELU_EXT_LINE_OF(name)                                                                     \
     RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,          \
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
                                     const struct relu_ext_f16 *f16)
 #define RELU_EXT_BODY(name)                                                                 \
     RELU_EXT_BODY_HEAD(name)                                                                \
     {                                                                                       \
-        RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, uniform, out, n, threshold, f16); \
+        RELU_EXT_(lines)(RELU_EXT_(name##_line), a, b, c, uniform, out, n, threshold, f16); \
     }
-#define RELU_EXT_SHORT_BODY(name)                                                            \
-    RELU_EXT_BODY_HEAD(name)                                                                 \
-    {                                                                                        \
-        if (uniform)                                                                         \
-            RELU_EXT_(tiles)(RELU_EXT_(name##_tile), a, b, c, true, out, n, threshold, f16); \
-        else                                                                                 \
-            RELU_EXT_(walk)(RELU_EXT_(name##_element), a, b, c, out, n, threshold);          \
-    }
-RELU_EXT_SHORT_BODY(relu)
-RELU_EXT_SHORT_BODY(relu_grad)
 RELU_EXT_BODY(clipped_relu_grad)
 RELU_EXT_BODY(minimum)
 RELU_EXT_BODY(add)
@@ -285,14 +262,14 @@ RELU_EXT_BODY(add_relu)
  * A ceiling that is the same for all elements is nearly always zero or more, which is faster to
  * handle.
  */
-RELU_EXT_TILE_OF(clip_at_number)
+RELU_EXT_LINE_OF(clip_at_number)
 RELU_EXT_BODY_HEAD(clipped_relu)
 {
     const RELU_EXT_(any) *ceiling = c;
     if (uniform && *ceiling >= 0 && *ceiling <= RELU_EXT_(infinity)(threshold))
-        RELU_EXT_(tiles)(RELU_EXT_(clip_at_number_tile), a, b, c, true, out, n, threshold, f16);
+        RELU_EXT_(lines)(RELU_EXT_(clip_at_number_line), a, b, c, true, out, n, threshold, f16);
     else
-        RELU_EXT_(tiles)(RELU_EXT_(clipped_relu_tile), a, b, c, uniform, out, n, threshold, f16);
+        RELU_EXT_(lines)(RELU_EXT_(clipped_relu_line), a, b, c, uniform, out, n, threshold, f16);
 }
 
 /* ReLU of what has no sign. */
@@ -305,10 +282,31 @@ RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c
         memcpy(y, x, n * sizeof(RELU_EXT_INT));
 }
 
-#undef RELU_EXT_TILE_OF
+/* ReLU itself is made for short arrays, too. */
+RELU_EXT_INLINE void RELU_EXT_(relu)(const void *x, const void *b, const void *c, bool uniform,
+                                     void *y, size_t n, RELU_EXT_INT threshold,
+                                     const struct relu_ext_f16 *f16)
+{
+    (void)b, (void)c, (void)uniform, (void)f16;
+    RELU_EXT_(walk)(RELU_EXT_(relu_element), x, x, x, y, n, threshold);
+}
+
+/* Where all x are one, all of dy passes or nothing. */
+RELU_EXT_INLINE void RELU_EXT_(relu_grad)(const void *dy, const void *b, const void *x,
+                                          bool uniform, void *dx, size_t n, RELU_EXT_INT threshold,
+                                          const struct relu_ext_f16 *f16)
+{
+    if (!uniform)
+        RELU_EXT_(walk)(RELU_EXT_(relu_grad_element), dy, dy, x, dx, n, threshold);
+    else if (RELU_EXT_(passes)(*(const RELU_EXT_(any) *)x, threshold))
+        RELU_EXT_(copy)(dy, b, x, uniform, dx, n, threshold, f16);
+    else if (n > 0)
+        memset(dx, 0, n * sizeof(RELU_EXT_INT));
+}
+
+#undef RELU_EXT_LINE_OF
 #undef RELU_EXT_BODY_HEAD
 #undef RELU_EXT_BODY
-#undef RELU_EXT_SHORT_BODY
 #include "bits_tmpl.h"
 
 #undef RELU_EXT_BITS

@@ -110,9 +110,9 @@ RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_to_float_avx2(float *to, const r
 RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_half *to,
                                                                 const float *from)
 {
-    for (size_t i = 0; i < RELU_EXT_F16_GROUP; i += 8)
-        _mm_storeu_si128((__m128i *)(to + i),
-                         _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+    const __m128i low = _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT);
+    const __m128i high = _mm256_cvtps_ph(_mm256_loadu_ps(from + 8), _MM_FROUND_TO_NEAREST_INT);
+    _mm256_storeu_si256((__m256i *)to, _mm256_set_m128i(high, low));
 }
 
 /* Whether it has a fused multiply-add. */
