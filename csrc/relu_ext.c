@@ -134,18 +134,18 @@ static const struct relu_ext_isa_row *relu_ext_find_isa(size_t index)
     return NULL;
 }
 
-static const struct relu_ext_isa_row *relu_ext_current_isa(void)
+static RELU_EXT_NOINLINE const struct relu_ext_isa_row *relu_ext_choose_isa(void)
+{
+    const struct relu_ext_isa_row *isa = relu_ext_find_isa(0), *unset = NULL;
+    /* Not a plain store: relu_ext_use_isa may have come in between. */
+    return atomic_compare_exchange_strong(&relu_ext_isa_in_use, &unset, isa) ? isa : unset;
+}
+
+RELU_EXT_INLINE const struct relu_ext_isa_row *relu_ext_current_isa(void)
 {
     const struct relu_ext_isa_row *isa = atomic_load_explicit(&relu_ext_isa_in_use,
                                                               memory_order_relaxed);
-    if (isa == NULL) {
-        isa = relu_ext_find_isa(0);
-        const struct relu_ext_isa_row *unset = NULL;
-        /* Not a plain store: relu_ext_use_isa may have come in between. */
-        if (!atomic_compare_exchange_strong(&relu_ext_isa_in_use, &unset, isa))
-            isa = unset;
-    }
-    return isa;
+    return isa != NULL ? isa : relu_ext_choose_isa();
 }
 
 RELU_EXT_INTERNAL size_t relu_ext_isa_index(void)
@@ -258,27 +258,34 @@ static RELU_EXT_NOINLINE void relu_ext_run_part(const struct relu_ext_kernel *ke
     relu_ext_copy_part(out, result, bytes);
 }
 
-/* An operation on its way. */
+/* a, b and c are the inputs as the kernels want them. */
+RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
+                                         const struct relu_ext_kernel *kernel, const char *a,
+                                         const char *b, const char *c, bool uniform, char *out,
+                                         size_t n)
+{
+    relu_ext_function *function = isa->kernels[kernel->id];
+    if (n < kernel->least)
+        relu_ext_run_part(kernel, function, a, b, c, uniform, out, n);
+    else
+        function(a, b, c, uniform, out, n);
+}
+
+/* An operation on its way past the caches. */
 struct relu_ext_call {
     const struct relu_ext_isa_row *isa;
     const struct relu_ext_kernel *kernel;
-    const char *const *in;
+    const char *a, *b, *c;
     bool uniform;
 };
 
-/* The inputs as the kernels want them, `at` bytes in; a uniform one stays where it is. */
-static void relu_ext_run_kernel(void *context, size_t at, char *out, size_t bytes)
+/* From `at` bytes on; a uniform input stays where it is. */
+static void relu_ext_fill(void *context, size_t at, char *out, size_t bytes)
 {
     const struct relu_ext_call *run = context;
-    const int nin = run->kernel->nin;
-    const char *a = run->in[0] + at, *b = nin == 3 ? run->in[1] + at : a;
-    const char *c = run->in[nin - 1] + (run->uniform ? 0 : at);
-    const size_t n = bytes / run->kernel->size;
-    relu_ext_function *function = run->isa->kernels[run->kernel->id];
-    if (n < run->kernel->least)
-        relu_ext_run_part(run->kernel, function, a, b, c, run->uniform, out, n);
-    else
-        function(a, b, c, run->uniform, out, n);
+    relu_ext_run_kernel(run->isa, run->kernel, run->a + at, run->b + at,
+                        run->c + (run->uniform ? 0 : at), run->uniform, out,
+                        bytes / run->kernel->size);
 }
 
 /* Whether so many bytes, moved by an operation from and to other memory, are worth it. */
@@ -287,62 +294,80 @@ static bool relu_ext_worth_streaming(size_t bytes)
     return bytes >= relu_ext_get_stream_bytes();
 }
 
-RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
-                                    char *out, size_t n, size_t total)
+/* Streams, if that is worth it and can be done; else false, with nothing done. */
+static RELU_EXT_NOINLINE bool relu_ext_stream(struct relu_ext_call run, char *out, size_t bytes,
+                                              size_t total_bytes)
 {
-    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    struct relu_ext_call run = {relu_ext_current_isa(), kernel, in, uniform};
-    const size_t bytes = n * kernel->size;
-    const int nin = kernel->nin;
+    const size_t size = run.kernel->size;
+    const char *last = run.uniform ? run.b : run.c;
+
+    if (!relu_ext_worth_streaming(total_bytes) || run.a == out || run.b == out || run.c == out
+        || !relu_ext_can_stream(run.isa->stream_block, out, size, bytes))
+        return false;
+    relu_ext_stream_out(
+        run.isa->stream_block,
+        &(struct relu_ext_stream){relu_ext_fill, &run, run.a, last, size, out, size, bytes});
+    relu_ext_stream_end();
+    return true;
+}
+
+/*
+ * relu_ext_run, inlined where the kernel is known. Not yet set, relu_ext_stream_bytes is 0: what
+ * it is by default is found out of the way of short arrays.
+ */
+RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, const char *a,
+                                         const char *b, const char *c, bool uniform, char *out,
+                                         size_t n, size_t total)
+{
+    const struct relu_ext_isa_row *isa = relu_ext_current_isa();
+    const size_t total_bytes = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
     relu_ext_float_env before = {0};
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
-    bool stream = relu_ext_worth_streaming(total * kernel->size * (size_t)(nin + 1 - uniform))
-                  && relu_ext_can_stream(run.isa->stream_block, out, kernel->size, bytes);
-    for (int k = 0; k < nin && stream; k++)
-        stream = in[k] != out;
     if (kernel->calculates)
         before = relu_ext_float_env_default();
-    if (stream) {
-        relu_ext_stream_out(run.isa->stream_block,
-                            &(struct relu_ext_stream){relu_ext_run_kernel, &run, in[0],
-                                                      in[nin - 1 - uniform], kernel->size, out,
-                                                      kernel->size, bytes});
-        relu_ext_stream_end();
-    }
-    else
-        relu_ext_run_kernel(&run, 0, out, bytes);
+    if (total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed)
+        || !relu_ext_stream((struct relu_ext_call){isa, kernel, a, b, c, uniform}, out,
+                            n * kernel->size, total_bytes))
+        relu_ext_run_kernel(isa, kernel, a, b, c, uniform, out, n);
     if (kernel->calculates)
         relu_ext_float_env_restore(before);
+}
+
+RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,
+                                    char *out, size_t n, size_t total)
+{
+    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
+    const char *a = in[0], *b = kernel->nin == 3 ? in[1] : a, *c = in[kernel->nin - 1];
+    relu_ext_run_inputs(kernel, a, b, c, uniform, out, n, total);
 }
 
 #include "relu_ext/relu_bits.h"
 
 /* The public entry points. */
-#define RELU_EXT_RUN(op, dtype, uniform, out, ...)                                        \
-    relu_ext_run(relu_ext_id_##op##_##dtype, (const char *const[]){__VA_ARGS__}, uniform, \
-                 (char *)(out), n, n)
+#define RELU_EXT_RUN(op, dtype, a, b, c, uniform, out)                                    \
+    relu_ext_run_inputs(&relu_ext_kernels[relu_ext_id_##op##_##dtype], (const char *)(a), \
+                        (const char *)(b), (const char *)(c), uniform, (char *)(out), n, n)
 #define RELU_EXT_ENTRY_1(op, dtype, type)                                              \
     void op##_##dtype(const type *x, type *y, size_t n)                                \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, false, y, (const char *)x);                            \
+        RELU_EXT_RUN(op, dtype, x, x, x, false, y);                                    \
     }
 #define RELU_EXT_ENTRY_2(op, dtype, type)                                              \
     void op##_##dtype(const type *dy, const type *x, type *dx, size_t n)               \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, false, dx, (const char *)dy, (const char *)x);         \
+        RELU_EXT_RUN(op, dtype, dy, dy, x, false, dx);                                 \
     }
 #define RELU_EXT_ENTRY_2P(op, dtype, type)                                             \
     void op##_##dtype(const type *x, type parameter, type *y, size_t n)                \
     {                                                                                  \
-        RELU_EXT_RUN(op, dtype, true, y, (const char *)x, (const char *)&parameter);   \
+        RELU_EXT_RUN(op, dtype, x, x, &parameter, true, y);                            \
     }
 #define RELU_EXT_ENTRY_3P(op, dtype, type)                                               \
     void op##_##dtype(const type *dy, const type *x, type parameter, type *dx, size_t n) \
     {                                                                                    \
-        RELU_EXT_RUN(op, dtype, true, dx, (const char *)dy, (const char *)x,             \
-            (const char *)&parameter);                                                   \
+        RELU_EXT_RUN(op, dtype, dy, x, &parameter, true, dx);                            \
     }
 #define RELU_EXT_ENTRY(dtype, type, lane, threshold, op, body, signature, ...)         \
     RELU_EXT_ENTRY_##signature(op, dtype, type)
