@@ -30,24 +30,29 @@
 
 #define RELU_EXT_NUMBER nf16
 #define RELU_EXT_BITS 16
-#define RELU_EXT_FLOAT_FROM(bits) relu_ext_float_from_f16((uint16_t)(bits))
 #define RELU_EXT_FLOATS_FROM relu_ext_floats_from_f16
 #define RELU_EXT_FLOATS_TO relu_ext_floats_to_f16
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nbf16
 #define RELU_EXT_BITS 16
-#define RELU_EXT_FLOAT_FROM(bits) relu_ext_float_from_bf16((uint16_t)(bits))
-#define RELU_EXT_FLOAT_TO(x) (int16_t)relu_ext_bf16_from_float(x)
+#define RELU_EXT_REAL float
+#define RELU_EXT_REAL_FROM(bits) relu_ext_float_from_bf16((uint16_t)(bits))
+#define RELU_EXT_REAL_TO(x) (int16_t)relu_ext_bf16_from_number(x)
+#define RELU_EXT_NAN_BITS 0x7FC0
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nf32
 #define RELU_EXT_BITS 32
-#define RELU_EXT_FLOAT_FROM(bits) relu_ext_bits_float((uint32_t)(bits))
-#define RELU_EXT_FLOAT_TO(x) (int32_t)relu_ext_float_result(x)
+#define RELU_EXT_REAL float
+#define RELU_EXT_REAL_FROM(bits) relu_ext_bits_float((uint32_t)(bits))
+#define RELU_EXT_REAL_TO(x) (int32_t)relu_ext_float_bits(x)
+#define RELU_EXT_NAN_BITS 0x7FC00000
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nf64
 #define RELU_EXT_BITS 64
-#define RELU_EXT_FLOAT_FROM(bits) relu_ext_bits_double((uint64_t)(bits))
-#define RELU_EXT_FLOAT_TO(x) (int64_t)relu_ext_double_result(x)
+#define RELU_EXT_REAL double
+#define RELU_EXT_REAL_FROM(bits) relu_ext_bits_double((uint64_t)(bits))
+#define RELU_EXT_REAL_TO(x) (int64_t)relu_ext_double_bits(x)
+#define RELU_EXT_NAN_BITS 0x7FF8000000000000
 #include "relu_ext/arithmetic_tmpl.h"
 
 #include "relu_ext/stream.h"

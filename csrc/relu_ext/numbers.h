@@ -92,11 +92,16 @@ RELU_EXT_INLINE uint16_t relu_ext_f16_from_float(float x)
     return (uint16_t)relu_ext_select(magnitude > 0x7F800000, 0x7E00, result);
 }
 
-RELU_EXT_INLINE uint16_t relu_ext_bf16_from_float(float x)
+/* x is not a NaN. */
+RELU_EXT_INLINE uint16_t relu_ext_bf16_from_number(float x)
 {
     const uint32_t bits = relu_ext_float_bits(x);
-    uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    return (uint16_t)(x != x ? 0x7FC0 : rounded);
+    return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+RELU_EXT_INLINE uint16_t relu_ext_bf16_from_float(float x)
+{
+    return (uint16_t)(x != x ? 0x7FC0 : relu_ext_bf16_from_number(x));
 }
 
 #endif
