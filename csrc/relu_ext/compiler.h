@@ -46,27 +46,39 @@
  * In L1 that is a quarter faster; from memory, in place, it is an eighth slower.
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
+ * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: the same over a line, which may be in place; and
+ * where floats are calculated or compared.
  */
 #if defined(__clang__)
 #if defined(__arm__)
-/* NEON of 32-bit ARM flushes subnormals, whatever the settings: asked, Clang would use it. */
+/*
+ * NEON of 32-bit ARM flushes subnormals, whatever the settings: asked, Clang would use it, and
+ * unasked for comparisons and for what it has unrolled.
+ */
 #define RELU_EXT_NO_OVERLAP
+#define RELU_EXT_FLOAT_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
 #else
 #define RELU_EXT_NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#define RELU_EXT_FLOAT_LOOP RELU_EXT_LINE_LOOP
 #endif
 #define RELU_EXT_UNROLL
 #define RELU_EXT_NO_UNROLL _Pragma("clang loop interleave(disable) unroll(disable)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
+#define RELU_EXT_LINE_LOOP RELU_EXT_NO_OVERLAP _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
 #define RELU_EXT_NO_OVERLAP _Pragma("GCC ivdep")
 #define RELU_EXT_UNROLL _Pragma("GCC unroll 4")
 #define RELU_EXT_NO_UNROLL _Pragma("GCC unroll 1")
 #define RELU_EXT_ONE_BLOCK RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
+#define RELU_EXT_LINE_LOOP RELU_EXT_ONE_BLOCK
+#define RELU_EXT_FLOAT_LOOP RELU_EXT_LINE_LOOP
 #else
 #define RELU_EXT_NO_OVERLAP
 #define RELU_EXT_UNROLL
 #define RELU_EXT_NO_UNROLL
 #define RELU_EXT_ONE_BLOCK
+#define RELU_EXT_LINE_LOOP
+#define RELU_EXT_FLOAT_LOOP
 #endif
 
 /* Bytes that are sure to be in L1 when they are used again. */

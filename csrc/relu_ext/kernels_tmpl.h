@@ -237,7 +237,7 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
         RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
     {                                                                                  \
         (void)f16;                                                                     \
-        RELU_EXT_ONE_BLOCK                                                             \
+        RELU_EXT_LINE_LOOP                                                             \
         for (size_t i = 0; i < RELU_EXT_(LINE); i++)                                   \
             out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
