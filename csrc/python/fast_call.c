@@ -106,7 +106,8 @@ static bool find_rows(PyArrayObject *const *arrays, int count, PyArrayObject *ou
     }
     if (common) {
         r->rows = 1;
-        r->columns = (size_t)PyArray_SIZE(out);
+        /* Of an array with one dimension NumPy need not be asked. */
+        r->columns = (size_t)(PyArray_NDIM(out) == 1 ? shape[0] : PyArray_SIZE(out));
     }
     else if (PyArray_NDIM(out) == 2 && shape[0] > 0 && has_rows(out, &r->out_stride)) {
         for (int k = 0; k < count; k++)
@@ -202,7 +203,7 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         goto numpy;
 
     PyArrayObject *arrays[RELU_EXT_MAX_NIN], *a = plain_array(args[0]);
-    int count = 0; /* of arrays among the inputs */
+    int count = 1; /* of arrays among the inputs */
     struct relu_ext_rows rows;
     rows.fresh_out = rows.uniform = false;
     union parameter value;
@@ -213,6 +214,7 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
     /* Without dimensions and without `out` the result is a scalar. */
     if (kernel == NULL || PyArray_NDIM(a) == 0)
         goto numpy;
+    arrays[0] = a;
     for (; count < f->nin; count++) {
         arrays[count] = plain_array(args[count]);
         if (arrays[count] == NULL || !same_type_and_shape(a, arrays[count]))
