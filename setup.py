@@ -1,11 +1,9 @@
-import os
 import shutil
 import sysconfig
 import tempfile
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
@@ -15,7 +13,6 @@ from distutils.sysconfig import customize_compiler  # isort: skip
 
 PROGRAM = "#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n"
 WITH_PYTHON = "#include <Python.h>\nint main(void) { return !PY_VERSION_HEX; }\n"
-WITH_OPENMP = "#include <omp.h>\nint main(void) { return !omp_get_max_threads(); }\n"
 
 NO_COMPILER = """\
 relu_ext is built from C, and there is no C compiler here that works (tried: {tried}). Get one:
@@ -48,22 +45,6 @@ def require_compiler():
     headers = sorted({sysconfig.get_path("include"), sysconfig.get_path("platinclude")})
     if not builds(compiler, WITH_PYTHON, [f"-I{folder}" for folder in headers], link=False):
         raise SystemExit(NO_HEADERS.format(tried=", ".join(headers)))
-
-
-class BuildWithOpenMP(build_ext):
-    """Turns OpenMP on where it builds, unless the environment variable RELU_EXT_OPENMP is 0."""
-
-    def build_extensions(self):
-        windows = self.compiler.compiler_type == "msvc"
-        flag = "/openmp" if windows else "-fopenmp"
-        wanted = os.environ.get("RELU_EXT_OPENMP") or "1"
-        if wanted not in ("0", "1"):
-            raise SystemExit(f"RELU_EXT_OPENMP={wanted!r} must be 1, the default, or 0")
-        if wanted == "1" and builds(self.compiler, WITH_OPENMP, [flag]):
-            for extension in self.extensions:
-                extension.extra_compile_args.append(flag)
-                extension.extra_link_args += [] if windows else [flag]
-        super().build_extensions()
 
 
 class BuildWithCSources(build_py):
@@ -105,7 +86,7 @@ class BuildWithCSources(build_py):
 
 setup(
     cffi_modules=["relu_ext/_build.py:ffibuilder"],
-    cmdclass={"build_ext": BuildWithOpenMP, "build_py": BuildWithCSources},
+    cmdclass={"build_py": BuildWithCSources},
     options=(
         {}
         if sysconfig.get_config_var("Py_GIL_DISABLED")

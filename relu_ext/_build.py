@@ -34,10 +34,11 @@ ffibuilder.cdef("""
     void *relu_ext_register(int fast, void *docs);
     int relu_ext_add_type(int type_num, const char *dtype);
     int relu_ext_fast_calls(void);
-    int relu_ext_openmp(void);
     int relu_ext_get_num_threads(void);
     int relu_ext_get_num_threads_asked(void);
     void relu_ext_set_num_threads(int n);
+    void relu_ext_set_most_threads(int cpus, int limit);
+    void relu_ext_get_helpers(int *helpers, size_t *parts);
     size_t relu_ext_get_parallel_bytes(void);
     void relu_ext_set_parallel_bytes(size_t bytes);
     void relu_ext_set_output_cache(size_t limit);
@@ -64,7 +65,7 @@ ffibuilder.set_source(
     extra_compile_args=(
         ["/std:c11", "/experimental:c11atomics"]
         if os.name == "nt"
-        else ["-O3", "-fvisibility=hidden"]
+        else ["-O3", "-fvisibility=hidden", "-pthread"]
     ),
-    extra_link_args=[],
+    extra_link_args=[] if os.name == "nt" else ["-pthread"],
 )

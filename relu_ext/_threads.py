@@ -1,10 +1,12 @@
 """How many threads long operations run on."""
 
 import contextlib
+import importlib
 import math
 import operator
 import os
 import re
+import sys
 
 from relu_ext._cgroups import limits
 from relu_ext._core import lib
@@ -21,17 +23,15 @@ def get_num_threads():
     int
         As many as were asked for (`set_num_threads`, the environment variable
         ``RELU_EXT_NUM_THREADS``, else the CPU quota of the control group), but
-        never more than OpenMP would use: ``OMP_NUM_THREADS``, the CPU affinity
-        at start and threadpoolctl hold too. 1 in a forked child, inside an
-        OpenMP parallel region, and when built without OpenMP.
+        never more than the calling thread has CPUs, which ``OMP_NUM_THREADS`` stands in
+        for where it was set at import, than ``OMP_THREAD_LIMIT`` says, or than 64.
 
     Notes
     -----
     Operations that move less than half a MiB run on one thread, which costs less
-    than to start them on two.
-
-    A wheel for Linux has an OpenMP runtime of its own, which does not know the
-    number of threads or the parallel regions of another package's runtime.
+    than to wake others. Longer ones take what other threads get to do of them: where other
+    work has the CPUs, the calling thread does them alone, and where another thread of this
+    process has such an operation running, so it does.
     """
     return lib.relu_ext_get_num_threads()
 
@@ -99,6 +99,16 @@ def _quota(quota, period):
     return max(1, math.ceil(int(quota) / int(period)))
 
 
+def _openmp_number(variable):
+    """What a variable of OpenMP's says, whose values may be lists for nested regions; or None."""
+    found = re.match(r"\s*([0-9]{1,9})\s*(,|$)", os.environ.get(variable, ""))
+    return (int(found[1]) if found else 0) or None
+
+
+# They are how job queues, Dask and joblib tell processes to be content with fewer CPUs.
+lib.relu_ext_set_most_threads(
+    _openmp_number("OMP_NUM_THREADS") or 0, _openmp_number("OMP_THREAD_LIMIT") or _INT_MAX
+)
 if text := os.environ.get("RELU_EXT_NUM_THREADS"):
     # int() would also take "+2", " 2 ", "1_0" and the digits of other scripts.
     if not re.fullmatch("0*[1-9][0-9]{0,99}", text):
@@ -108,3 +118,6 @@ if text := os.environ.get("RELU_EXT_NUM_THREADS"):
     set_num_threads(int(text))
 elif quota := _cpu_quota():
     set_num_threads(quota)
+
+if "threadpoolctl" in sys.modules:  # it may be too old
+    ask("threadpoolctl", importlib.import_module, "relu_ext.integrations.threadpoolctl")

@@ -2,10 +2,8 @@
 
 import os
 
-# More threads than two can be asked for on any machine; OpenMP reads it when it is loaded.
+# More threads than two can be asked for on any machine; read at import.
 os.environ.setdefault("OMP_NUM_THREADS", "3")
-# PyTorch sets OpenMP's number of threads to MKL's, which is no more than there are cores.
-os.environ.setdefault("MKL_DYNAMIC", "FALSE")
 
 import hypothesis
 import numpy as np

@@ -72,8 +72,6 @@ def streaming():
 
 @pytest.fixture(params=[1, 3])
 def threads(request):
-    if request.param > 1 and not lib.relu_ext_openmp():
-        pytest.skip("built without OpenMP")
     lib.relu_ext_set_parallel_bytes(1)
     with relu_ext.num_threads(request.param):
         yield request.param

@@ -6,7 +6,6 @@ import io
 import mmap
 import multiprocessing
 import pickle
-import sys
 import weakref
 from multiprocessing import shared_memory
 
@@ -208,15 +207,6 @@ def test_nothing_is_kept():
 
 TORCH_FLOATS = ["float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn"]
 OUR_NAMES = {"bfloat16": "bf16", "float8_e5m2": "f8e5m2", "float8_e4m3fn": "f8e4m3fn"}
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before():
-    """PyTorch sets the number of threads of the OpenMP runtime, which may be ours as well."""
-    before = relu_ext.get_num_threads()
-    yield
-    if "torch" in sys.modules and relu_ext.get_num_threads() != before:
-        sys.modules["torch"].set_num_threads(before)
 
 
 def tensor(torch, dtype, shape, rng):

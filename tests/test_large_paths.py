@@ -28,8 +28,6 @@ def streaming():
 
 @pytest.fixture(params=[2, 3])
 def threads(request):
-    if not lib.relu_ext_openmp():
-        pytest.skip("built without OpenMP")
     lib.relu_ext_set_parallel_bytes(1)
     with relu_ext.num_threads(request.param):
         assert relu_ext.get_num_threads() == request.param

@@ -632,7 +632,6 @@ def test_gives_back_what_is_needed():
 
 
 @linux_only
-@pytest.mark.skipif(not lib.relu_ext_openmp(), reason="built without OpenMP")
 def test_each_thread_touches_its_own_part_first():
     """New pages are zeroed by whoever writes first: not all by the thread that calls."""
     run(

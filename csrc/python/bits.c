@@ -95,7 +95,8 @@ PyObject *relu_ext_python_bits(PyObject *module, PyObject *const *args, Py_ssize
         .total = fresh ? 0 : n,
     };
     PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
-    relu_ext_parallel_for((n + UNIT - 1) / UNIT, 2 * bytes, run_bits, &b);
+    relu_ext_parallel_for((struct relu_ext_parallel){
+        .part = run_bits, .context = &b, .count = (n + UNIT - 1) / UNIT, .bytes = 2 * bytes});
     if (thread != NULL)
         PyEval_RestoreThread(thread);
     Py_XDECREF(copy);

@@ -151,7 +151,8 @@ static int count_all(struct counting *c, size_t bytes)
     const size_t more = split.other == 0 ? (c->slices - 1) * c->total_counts : 0;
     if (more > 0 && (c->slice_counts = calloc(more, sizeof(int64_t))) == NULL)
         return -1;
-    relu_ext_parallel_for(c->slices, bytes, count_slices, c);
+    relu_ext_parallel_for((struct relu_ext_parallel){
+        .part = count_slices, .context = c, .count = c->slices, .bytes = bytes});
     for (size_t i = 0; i < more; i++)
         c->counts[i % c->total_counts] += c->slice_counts[i];
     free(c->slice_counts);

@@ -7,8 +7,8 @@
 
 #include "output_cache.h"
 #include "overlap.h"
+#include "rows.h"
 #include "settings.h"
-#include "threads.h"
 
 /* As in CPython's headers, which leave them out of the limited API before 3.12. */
 typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,

@@ -45,7 +45,7 @@ static PyObject *make_all(bool fast, PyObject *docs)
         Py_XDECREF(dict);
         return NULL;
     }
-    relu_ext_parallel_init();
+    relu_ext_threads_init();
     return dict;
 }
 

@@ -156,7 +156,8 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
     s.total = args[5] == Py_True ? 0 : total;
 
     PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
-    relu_ext_parallel_for(s.shape[s.along], bytes, run_scale_shift, &s);
+    relu_ext_parallel_for((struct relu_ext_parallel){
+        .part = run_scale_shift, .context = &s, .count = s.shape[s.along], .bytes = bytes});
     if (thread != NULL)
         PyEval_RestoreThread(thread);
     Py_XDECREF(copy);

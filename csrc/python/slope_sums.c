@@ -162,7 +162,8 @@ PyObject *relu_ext_python_slope_sums(PyObject *module, PyObject *const *args, Py
     s.grad = PyArray_DATA((PyArrayObject *)grad);
 
     PyThreadState *thread = PyEval_SaveThread();
-    relu_ext_parallel_for(s.channels, bytes, sum_part, &s);
+    relu_ext_parallel_for((struct relu_ext_parallel){
+        .part = sum_part, .context = &s, .count = s.channels, .bytes = bytes});
     PyEval_RestoreThread(thread);
     return grad;
 }

@@ -1,3 +1,30 @@
+/*
+ * A pool of threads that never hurts: whoever has a CPU claims the next part of an operation,
+ * and nobody waits for a thread that has claimed none.
+ *
+ * One operation at a time is published here. Its caller works on it as if it were alone; helpers
+ * join when they get to run. Two words say how far it is:
+ *
+ *     unclaimed   a bit for each part that nobody has claimed
+ *     undone      how many parts are not done, claimed or not
+ *
+ * To claim a part is to clear its bit and to have been the one who did. The caller returns when
+ * `undone` is 0. Why nothing is read or written too late:
+ *
+ * 1. Only the thread that holds `taken` publishes: it writes `operation` while both words are 0,
+ *    then `undone`, then `unclaimed`, with release. So whoever clears a bit, with acquire, sees
+ *    the operation that the bit belongs to: later bits are set only by later publishing.
+ * 2. Until that part is done `undone` is above 0, so that its caller is still waiting, and what it
+ *    has published and its operands stay. Each part is counted down once, by its claimer.
+ * 3. A helper reads `operation` only between claiming a part and counting it down. However late it
+ *    wakes up, and whatever it remembers, it can claim only a part that is there to be claimed.
+ * 4. Counting down releases, and the caller acquires the 0, so that it sees all results.
+ *
+ * tests/native/pool.pml is this as a model of which every interleaving is tried.
+ */
+#ifdef __linux__
+#define _GNU_SOURCE /* CPU affinity, threads' names */
+#endif
 #include "threads.h"
 
 #include <limits.h>
@@ -5,61 +32,404 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
-static atomic_bool in_forked_child;
-#endif
+/* --- What systems have different names for ------------------------------------------------ */
 
-static atomic_int num_threads = INT_MAX;
-static _Atomic(size_t) parallel_bytes;
+/* A kernel takes 16 KiB of it at most. */
+enum { STACK_BYTES = 256 << 10 };
 
-#if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
-static void after_fork_in_child(void)
+static void help(int number);
+
+#ifdef _WIN32
+#include <windows.h>
+
+typedef SRWLOCK mutex;
+typedef CONDITION_VARIABLE condition;
+#define MUTEX_INIT SRWLOCK_INIT
+#define CONDITION_INIT CONDITION_VARIABLE_INIT
+#define mutex_lock AcquireSRWLockExclusive
+#define mutex_unlock ReleaseSRWLockExclusive
+#define condition_signal WakeConditionVariable
+#define condition_wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
+#define PAUSE() YieldProcessor()
+
+static uint64_t now_ns(void)
 {
-    atomic_store(&in_forked_child, true);
+    LARGE_INTEGER ticks, frequency;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&frequency);
+    return (uint64_t)((double)ticks.QuadPart * 1e9 / (double)frequency.QuadPart);
+}
+
+static int count_cpus(void)
+{
+    DWORD_PTR ours, all;
+    int n = 0;
+    if (GetProcessAffinityMask(GetCurrentProcess(), &ours, &all))
+        for (; ours; ours &= ours - 1)
+            n++;
+    return n ? n : 1;
+}
+
+static DWORD WINAPI start(void *number)
+{
+    help((int)(intptr_t)number);
+    return 0;
+}
+
+static bool start_helper(int number)
+{
+    HANDLE thread = CreateThread(NULL, STACK_BYTES, start, (void *)(intptr_t)number,
+                                 STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    return thread != NULL && CloseHandle(thread);
+}
+
+static bool prepare_for_forks(void (*in_child)(void))
+{
+    (void)in_child;
+    return true;
+}
+
+#else
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef pthread_mutex_t mutex;
+typedef pthread_cond_t condition;
+#define MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#define CONDITION_INIT PTHREAD_COND_INITIALIZER
+#define mutex_lock pthread_mutex_lock
+#define mutex_unlock pthread_mutex_unlock
+#define condition_signal pthread_cond_signal
+#define condition_wait pthread_cond_wait
+#if defined(__x86_64__) || defined(__i386__)
+#define PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define PAUSE() __asm__ volatile("yield")
+#else
+#define PAUSE() (void)0
+#endif
+
+static uint64_t now_ns(void)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static int count_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t ours;
+    if (sched_getaffinity(0, sizeof ours, &ours) == 0)
+        return CPU_COUNT(&ours);
+#endif
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
+}
+
+static void *start(void *number)
+{
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), "relu_ext");
+#elif defined(__APPLE__)
+    pthread_setname_np("relu_ext");
+#endif
+    help((int)(intptr_t)number);
+    return NULL;
+}
+
+/* With all signals blocked, which are for the program's own threads. */
+static bool start_helper(int number)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int error;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* Some C libraries take their threads' variables from it, too: EINVAL if it is too small. */
+    size_t stack = STACK_BYTES;
+    do {
+        pthread_attr_setstacksize(&attributes, stack);
+        error = pthread_create(&thread, &attributes, start, (void *)(intptr_t)number);
+        stack *= 4;
+    } while (error == EINVAL && stack <= 16 << 20);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+static bool prepare_for_forks(void (*in_child)(void))
+{
+    return pthread_atfork(NULL, NULL, in_child) == 0;
+}
+#endif
+
+/* --- Sleeping until woken; a wake-up that comes first is not lost ------------------------- */
+
+struct sleeper {
+    mutex lock;
+    condition changed;
+    bool woken;
+    atomic_bool asleep; /* for a look without the lock */
+};
+static const struct sleeper awake = {.lock = MUTEX_INIT, .changed = CONDITION_INIT};
+
+static void sleep_until_woken(struct sleeper *s)
+{
+    mutex_lock(&s->lock);
+    atomic_store_explicit(&s->asleep, true, memory_order_relaxed);
+    while (!s->woken)
+        condition_wait(&s->changed, &s->lock);
+    s->woken = false;
+    atomic_store_explicit(&s->asleep, false, memory_order_relaxed);
+    mutex_unlock(&s->lock);
+}
+
+static void wake(struct sleeper *s)
+{
+    mutex_lock(&s->lock);
+    s->woken = true;
+    condition_signal(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+/* --- The operation ------------------------------------------------------------------------- */
+
+enum { MOST_PARTS = 64, MOST_THREADS = 64 };
+
+static atomic_bool taken;
+static struct relu_ext_parallel operation;
+static size_t part_size;
+static _Atomic(uint64_t) unclaimed;
+static atomic_int undone;
+
+/* Who takes part, by number: the caller is 0. Known late, it does no harm. */
+static atomic_int threads_wanted, parts_made;
+static struct sleeper sleepers[MOST_THREADS];
+
+/*
+ * The next part from `home` on, or -1. Each thread begins in a place of its own, the same in one
+ * operation as in the next, where its CPU's caches may have what it needs.
+ */
+static int claim(int home)
+{
+    uint64_t seen = atomic_load_explicit(&unclaimed, memory_order_relaxed);
+    for (int i = 0; seen != 0 && i < MOST_PARTS; i++) {
+        const int part = (home + i) % MOST_PARTS;
+        const uint64_t bit = (uint64_t)1 << part;
+        if ((seen & bit) == 0)
+            continue;
+        seen = atomic_fetch_and_explicit(&unclaimed, ~bit, memory_order_acquire);
+        if (seen & bit)
+            return part;
+    }
+    return -1;
+}
+
+/* Claims parts and does them until none is left. Returns how many. */
+static int work(int number)
+{
+    const int threads = atomic_load_explicit(&threads_wanted, memory_order_relaxed);
+    const int parts = atomic_load_explicit(&parts_made, memory_order_relaxed);
+    int part = threads > 0 ? number * parts / threads : 0, done = 0;
+
+    for (; (part = claim(part)) >= 0; done++) {
+        const struct relu_ext_parallel *p = &operation;
+        const size_t begin = (size_t)part * part_size, end = begin + part_size;
+        const size_t past = p->past_grain, all = p->count + past;
+        p->part(p->context, begin > past ? begin - past : 0, (end < all ? end : all) - past);
+        if (atomic_fetch_sub_explicit(&undone, 1, memory_order_release) == 1 && number > 0)
+            wake(&sleepers[0]);
+    }
+    return done;
+}
+
+/* --- Helpers ------------------------------------------------------------------------------- */
+
+/*
+ * To wake a thread takes the system some 25 us in a virtual machine, as long as 1 MiB takes one
+ * thread. So while calls follow one another within this time, helpers stay awake in between.
+ */
+static const uint64_t SPIN_NS = 50000;
+
+/* A helper for which a call had to wait longer has lost its CPU to another thread. */
+static const uint64_t LATE_NS = 50000;
+
+static atomic_int helpers;
+static atomic_bool stay_awake;
+static _Atomic(size_t) parts_helped;
+
+static bool is_wanted(int number)
+{
+    return atomic_load_explicit(&unclaimed, memory_order_relaxed) != 0
+           && number < atomic_load_explicit(&threads_wanted, memory_order_relaxed);
+}
+
+/* Waits for an operation without sleeping, while that pays and no other thread wants the CPU. */
+static bool spin(int number)
+{
+    const uint64_t began = now_ns();
+    for (uint64_t last = began, now = began; now - began < SPIN_NS; last = now) {
+        for (int i = 0; i < 16; i++) {
+            if (is_wanted(number))
+                return true;
+            PAUSE();
+        }
+        now = now_ns();
+        if (now - last > LATE_NS / 4)
+            break;
+    }
+    return false;
+}
+
+static void help(int number)
+{
+    for (;;) {
+        if (!atomic_load_explicit(&stay_awake, memory_order_relaxed) || !spin(number))
+            sleep_until_woken(&sleepers[number]);
+        if (is_wanted(number)) {
+            const int done = work(number);
+            atomic_fetch_add_explicit(&parts_helped, (size_t)done, memory_order_relaxed);
+        }
+    }
+}
+
+/* --- The caller ---------------------------------------------------------------------------- */
+
+static atomic_int num_threads = INT_MAX, cpus, most_threads = MOST_THREADS;
+static _Atomic(size_t) parallel_bytes;
+static bool may_start_helpers;
+
+/* How threads have fared lately: for the one that holds `taken`. */
+static struct {
+    uint64_t last_end;
+    int close_calls; /* one after the other, up to now */
+    int limit;       /* of helpers, until `until` */
+    uint64_t until, pause;
+    uint64_t next_try; /* to start a helper, after one could not be */
+} lately = {.limit = MOST_THREADS};
+
+static const uint64_t SHORTEST_PAUSE_NS = 10000000, LONGEST_PAUSE_NS = 1000000000;
+
+/* How many of the threads asked for to use now; starts those that are missing. */
+static int find_threads(int threads, uint64_t now)
+{
+    if (now >= lately.until && lately.limit < MOST_THREADS) {
+        lately.limit = 2 * lately.limit + 1;
+        lately.until = now + lately.pause;
+    }
+    if (threads - 1 > lately.limit)
+        threads = lately.limit + 1;
+    while (helpers < threads - 1 && now >= lately.next_try) {
+        sleepers[helpers + 1] = awake;
+        if (start_helper(helpers + 1))
+            helpers++;
+        else
+            lately.next_try = now + LONGEST_PAUSE_NS;
+    }
+    return threads - 1 > helpers ? helpers + 1 : threads;
 }
 
 /*
- * OpenMP's threads do not survive a fork, and GNU's runtime then waits for them for ever, even
- * if another library started them.
- *
- * LLVM's holds its locks across a fork, but only from the end of its first call on: a child
- * that is forked during that call waits for them for ever, at the latest when it exits. So the
- * first call is made here, where the GIL, if there is one, keeps others from forking.
+ * After a call that had to wait for a helper there are more threads than CPUs: fewer helpers for
+ * a while, and for longer each time that it turns out so again.
  */
-void relu_ext_parallel_init(void)
+static void use_fewer(int threads, uint64_t now)
 {
-    (void)omp_in_parallel();
-    pthread_atfork(NULL, NULL, after_fork_in_child);
+    const bool again = now - lately.until < 4 * lately.pause;
+    lately.pause = !again                                ? SHORTEST_PAUSE_NS
+                   : lately.pause < LONGEST_PAUSE_NS / 2 ? 2 * lately.pause
+                                                         : LONGEST_PAUSE_NS;
+    lately.limit = (threads - 1) * 3 / 4;
+    lately.until = now + lately.pause;
 }
-#else
-void relu_ext_parallel_init(void)
-{
-}
-#endif
 
-int relu_ext_openmp(void)
+/* Waits for the parts that helpers have claimed, awake for a little while. */
+static void wait_for_helpers(void)
 {
-#ifdef _OPENMP
-    return _OPENMP;
-#else
-    return 0;
-#endif
+    for (int i = 0; i < 1000; i++) {
+        if (atomic_load_explicit(&undone, memory_order_acquire) == 0)
+            return;
+        PAUSE();
+    }
+    while (atomic_load_explicit(&undone, memory_order_acquire) != 0)
+        sleep_until_woken(&sleepers[0]);
 }
+
+static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int threads,
+                           uint64_t now)
+{
+    lately.close_calls = now - lately.last_end < SPIN_NS ? lately.close_calls + 1 : 0;
+    atomic_store_explicit(&stay_awake, lately.close_calls > 2, memory_order_relaxed);
+
+    operation = *p;
+    atomic_store_explicit(&threads_wanted, threads, memory_order_relaxed);
+    atomic_store_explicit(&parts_made, (int)parts, memory_order_relaxed);
+    atomic_store_explicit(&undone, (int)parts, memory_order_relaxed);
+    atomic_store_explicit(&unclaimed, UINT64_MAX >> (MOST_PARTS - parts), memory_order_release);
+    for (int i = 1; i < threads; i++)
+        if (atomic_load_explicit(&sleepers[i].asleep, memory_order_relaxed))
+            wake(&sleepers[i]);
+    work(0);
+    const uint64_t own_end = now_ns();
+    wait_for_helpers();
+    lately.last_end = now_ns();
+    if (lately.last_end - own_end > LATE_NS + (own_end - now) / 4)
+        use_fewer(threads, lately.last_end);
+}
+
+void relu_ext_parallel_for(struct relu_ext_parallel p)
+{
+    const size_t split = relu_ext_get_parallel_bytes();
+    int threads;
+
+    if (p.count == 0)
+        return;
+    if (p.bytes >= split && may_start_helpers && (threads = relu_ext_get_num_threads()) > 1
+        && !atomic_exchange_explicit(&taken, true, memory_order_acquire)) {
+        const uint64_t now = now_ns();
+        threads = find_threads(threads, now);
+        /* Large enough that claiming costs nothing, and several for each, as one may be late. */
+        size_t parts = p.bytes / (split / 8 + 1);
+        if (parts > 8 * (size_t)threads)
+            parts = 8 * (size_t)threads;
+        if (parts > MOST_PARTS)
+            parts = MOST_PARTS;
+        const size_t grain = p.grain ? p.grain : 1, all = p.count + p.past_grain;
+        part_size = (all - 1) / (parts ? parts : 1) / grain * grain + grain;
+        parts = (all - 1) / part_size + 1;
+        if (threads > 1 && parts > 1) {
+            run_on_threads(&p, parts, threads, now);
+            atomic_store_explicit(&taken, false, memory_order_release);
+            return;
+        }
+        atomic_store_explicit(&taken, false, memory_order_release);
+    }
+    p.part(p.context, 0, p.count);
+}
+
+/* --- Settings ------------------------------------------------------------------------------ */
 
 int relu_ext_get_num_threads(void)
 {
-#ifdef _OPENMP
-    if (atomic_load_explicit(&in_forked_child, memory_order_relaxed) || omp_in_parallel())
+    const int asked = relu_ext_get_num_threads_asked();
+    const int limit = atomic_load_explicit(&most_threads, memory_order_relaxed);
+    const int most = asked < limit ? asked : limit;
+    if (most == 1)
         return 1;
-    int asked = relu_ext_get_num_threads_asked(), most = omp_get_max_threads();
-    return asked < most ? asked : most;
-#else
-    return 1;
-#endif
+    int n = atomic_load_explicit(&cpus, memory_order_relaxed);
+    if (n == 0)
+        n = count_cpus();
+    return n < most ? n : most;
 }
 
 void relu_ext_set_num_threads(int n)
@@ -70,6 +440,13 @@ void relu_ext_set_num_threads(int n)
 int relu_ext_get_num_threads_asked(void)
 {
     return atomic_load_explicit(&num_threads, memory_order_relaxed);
+}
+
+void relu_ext_set_most_threads(int n, int limit)
+{
+    atomic_store_explicit(&cpus, n, memory_order_relaxed);
+    atomic_store_explicit(&most_threads, limit < MOST_THREADS ? limit : MOST_THREADS,
+                          memory_order_relaxed);
 }
 
 size_t relu_ext_get_parallel_bytes(void)
@@ -83,112 +460,32 @@ void relu_ext_set_parallel_bytes(size_t bytes)
     atomic_store_explicit(&parallel_bytes, bytes, memory_order_relaxed);
 }
 
-/* Elements begin to end of the whole, row after row. */
-static void run_range(enum relu_ext_id id, const struct relu_ext_rows *r, size_t begin, size_t end)
+void relu_ext_get_helpers(int *count, size_t *parts)
 {
-    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    const size_t total = r->fresh_out ? 0 : r->rows * r->columns;
-    size_t row = begin / r->columns, column = begin % r->columns;
-
-    for (; begin < end; row++, column = 0) {
-        const size_t left = r->columns - column, n = left < end - begin ? left : end - begin;
-        const ptrdiff_t i = (ptrdiff_t)row, within = (ptrdiff_t)(column * kernel->size);
-        const char *in[RELU_EXT_MAX_NIN];
-        for (int k = 0; k < kernel->nin; k++)
-            in[k] = r->in[k] + i * r->in_stride[k] + within;
-        if (r->uniform)
-            in[kernel->nin - 1] -= within;
-        relu_ext_run(id, in, r->uniform, r->out + i * r->out_stride + within, n, total);
-        begin += n;
-    }
+    *count = atomic_load_explicit(&helpers, memory_order_relaxed);
+    *parts = atomic_load_explicit(&parts_helped, memory_order_relaxed);
 }
 
-#ifdef _OPENMP
-/*
- * Where part t of `parts` begins. A single row is cut at page boundaries of the
- * output, so that no two threads write to the same line or fault in the same page.
- */
-static size_t part_begin(const struct relu_ext_rows *r, size_t size, size_t t, size_t parts)
-{
-    const size_t page = 4096, total = r->rows * r->columns;
-    size_t begin = total / parts * t + total % parts * t / parts;
-
-    if (r->rows == 1 && t > 0 && t < parts) {
-        size_t past_page = ((uintptr_t)r->out + begin * size) % page;
-        size_t back = past_page / size;
-        begin = back < begin ? begin - back : 0;
-    }
-    return begin;
-}
+/* --- Forks --------------------------------------------------------------------------------- */
 
 /*
- * With LLVM's OpenMP, a function with a parallel region starts by asking which thread runs it,
- * even if it then stays serial. That costs a short call 3 ns, and a forked child must not do
- * it. So the regions have functions of their own.
+ * A forked child has the one thread that has forked, and whatever the others were about to do
+ * stays undone: it begins anew.
  */
-static RELU_EXT_NOINLINE void
-run_rows_on_threads(enum relu_ext_id id, const struct relu_ext_rows *r, size_t size, int threads)
+static void reset(void)
 {
-    /* As many parts as threads asked for, however many OpenMP grants. */
-    int t; /* declared outside for MSVC's sake */
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (t = 0; t < threads; t++)
-        run_range(id, r, part_begin(r, size, (size_t)t, (size_t)threads),
-                  part_begin(r, size, (size_t)t + 1, (size_t)threads));
+    for (int i = 0; i < MOST_THREADS; i++)
+        sleepers[i] = awake;
+    atomic_store(&unclaimed, 0);
+    atomic_store(&undone, 0);
+    atomic_store(&helpers, 0);
+    lately.limit = MOST_THREADS;
+    lately.next_try = 0;
+    atomic_store(&taken, false);
 }
 
-static RELU_EXT_NOINLINE void
-run_parts_on_threads(size_t count, int threads,
-                     void (*part)(void *context, size_t begin, size_t end), void *context)
+void relu_ext_threads_init(void)
 {
-    const size_t each = count / (size_t)threads, more = count % (size_t)threads;
-    int t; /* MSVC's OpenMP knows no declaration in the loop */
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (t = 0; t < threads; t++) {
-        size_t i = (size_t)t, begin = i * each + (i < more ? i : more);
-        part(context, begin, begin + each + (i < more));
-    }
-}
-#endif
-
-void relu_ext_run_rows(enum relu_ext_id id, const struct relu_ext_rows *r)
-{
-    const size_t total = r->rows * r->columns;
-    if (total == 0)
-        return;
-#ifdef _OPENMP
-    const struct relu_ext_kernel *kernel = &relu_ext_kernels[id];
-    if (total * kernel->size * (size_t)(kernel->nin + 1 - r->uniform)
-        >= relu_ext_get_parallel_bytes()) {
-        const int threads = relu_ext_get_num_threads();
-        if (threads > 1) {
-            run_rows_on_threads(id, r, kernel->size, threads);
-            return;
-        }
-    }
-#endif
-    /* No positions to work out: for a short row that would cost as much as the kernel. */
-    if (r->rows == 1)
-        relu_ext_run(id, r->in, r->uniform, r->out, total, r->fresh_out ? 0 : total);
-    else
-        run_range(id, r, 0, total);
-}
-
-void relu_ext_parallel_for(size_t count, size_t bytes_moved,
-                           void (*part)(void *context, size_t begin, size_t end), void *context)
-{
-    (void)bytes_moved;
-    if (count == 0)
-        return;
-#ifdef _OPENMP
-    if (bytes_moved >= relu_ext_get_parallel_bytes()) {
-        const int most = relu_ext_get_num_threads();
-        const int threads = count < (size_t)most ? (int)count : most;
-        if (threads > 1) {
-            run_parts_on_threads(count, threads, part, context);
-            return;
-        }
-    }
-#endif
-    part(context, 0, count);
+    sleepers[0] = awake;
+    may_start_helpers = prepare_for_forks(reset);
 }

@@ -12,6 +12,7 @@
 #include "dtypes.h"
 #include "fast_call.h"
 #include "overlap.h"
+#include "rows.h"
 #include "threads.h"
 
 /* How an input lies to the output. */

@@ -69,7 +69,7 @@ def describe():
             "CPUs": os.cpu_count(),
             "CPUs usable": _usable_cpus(),
             "CPU quota": _cpu_quota(),
-            "OpenMP": _openmp(),
+            "helpers": _helpers(),
         },
         "thresholds": {
             "threads from": format_bytes(lib.relu_ext_get_parallel_bytes()),
@@ -135,16 +135,8 @@ def _version(name):
         return None
 
 
-def _openmp():
-    """The version built with, and what threadpoolctl, where installed, says of the libraries."""
-    date = relu_ext.lib.relu_ext_openmp()
-    found = [f"_OPENMP {date}" if date else "built without"]
-    try:
-        import threadpoolctl
-    except ImportError:
-        return found
-    for library in ask("OpenMP libraries", threadpoolctl.threadpool_info) or ():
-        if library["user_api"] == "openmp":
-            file = os.path.basename(library["filepath"])
-            found.append(f"{file} with {library['num_threads']} threads")
-    return found
+def _helpers():
+    """How many threads help with long operations by now, which the first of these makes."""
+    count, parts = relu_ext.ffi.new("int *"), relu_ext.ffi.new("size_t *")
+    relu_ext.lib.relu_ext_get_helpers(count, parts)
+    return count[0]

@@ -9,11 +9,12 @@ Build the C programs here in every way that finds faults, and run them.
     python tests/native/run.py fuzz --runs 5000000
 
 A line for each says what was compared and how long it took; the exit status is 1 if any
-failed. kernels.c and threads.c say what they try, fuzz.c what it makes of its input, and
-python-asan runs the Python tests on a build of the module with sanitizers.
+failed. kernels.c, threads.c and pool.pml say what they try, fuzz.c what it makes of its input,
+and python-asan runs the Python tests on a build of the module with sanitizers.
 """
 
 import argparse
+import functools
 import os
 import re
 import shutil
@@ -137,39 +138,24 @@ CONFIGURATIONS = {
         evidence="depends on uninitialised value",
     ),
     "threads": Configuration(
-        about="threads over GNU's OpenMP while the settings change",
+        about="threads and their helpers while the settings change",
         compiler="gcc",
-        flags=["-O3", "-fopenmp"],
+        flags=["-O3"],
         program="threads",
         arguments=["300"],
-        fault=("python/threads.c", "column = begin % r->columns;", "column = 0;"),
+        fault=("python/rows.c", "column = begin % r->columns;", "column = 0;"),
         evidence=DIFFERS,
     ),
     "tsan": Configuration(
-        about="the same under ThreadSanitizer, which LLVM's Archer explains OpenMP to",
-        compiler="clang",
-        flags=["-O1", "-fsanitize=thread", "-fopenmp", "-Wno-pass-failed"],
-        program="threads",
-        arguments=["100"],
-        environment={"ARCHER_OPTIONS": "verbose=1"},
-        fault=(
-            "python/threads.c",
-            "part_begin(r, size, (size_t)t + 1, (size_t)threads));",
-            "part_begin(r, size, (size_t)t + 1, (size_t)threads)\n"
-            "                          + (t + 1 < threads));",
-        ),
-        evidence="WARNING: ThreadSanitizer: data race",
-    ),
-    "tsan-serial": Configuration(
-        about="the same under ThreadSanitizer, without OpenMP",
+        about="the same under ThreadSanitizer",
         compiler="clang",
         flags=["-O1", "-fsanitize=thread", "-Wno-pass-failed"],
         program="threads",
-        arguments=["300"],
+        arguments=["100"],
         fault=(
             "python/threads.c",
-            "atomic_store_explicit(&num_threads, n, memory_order_relaxed);",
-            "*(int *)&num_threads = n;",
+            "atomic_fetch_sub_explicit(&undone, 1, memory_order_release)",
+            "atomic_fetch_sub_explicit(&undone, 1, memory_order_relaxed)",
         ),
         evidence="WARNING: ThreadSanitizer: data race",
     ),
@@ -246,6 +232,13 @@ PYTHON_TESTS = (
     "test_scale_shift.py",
     "test_fuzz.py",
 )
+MODEL = "model"
+MODEL_ABOUT = "the threads' pool as a model, every interleaving, Spin"
+# A caller that waits until all is claimed, but not until all is done.
+MODEL_FAULT = (
+    ":: undone == 0 -> break\n            :: undone != 0 ->",
+    ":: true -> break\n            :: false ->",
+)
 PYTHON_ASAN = "python-asan"
 PYTHON_ASAN_ABOUT = "the Python tests on a module with both sanitizers, GCC"
 
@@ -255,9 +248,10 @@ def main():
     if options.list:
         for name, c in CONFIGURATIONS.items():
             print(f"{name:12} {c.about} [{', '.join(c.tools)}]")
+        print(f"{MODEL:12} {MODEL_ABOUT} [spin, gcc]")
         print(f"{PYTHON_ASAN:12} {PYTHON_ASAN_ABOUT} [gcc]; runs only when it is named")
         return 0
-    names = options.names or list(CONFIGURATIONS)
+    names = options.names or [*CONFIGURATIONS, MODEL]
     failed = False
     with ThreadPoolExecutor(options.jobs) as pool:
         results = pool.map(lambda name: result(name, options), names)
@@ -269,16 +263,17 @@ def main():
 
 def result(name, options):
     """Whether all is as it should be, and the line that says so."""
-    tools = ["gcc"] if name == PYTHON_ASAN else CONFIGURATIONS[name].tools
+    special = {PYTHON_ASAN: (python_asan, ["gcc"]), MODEL: (model, ["spin", "gcc"])}
+    if name not in special:
+        configuration = CONFIGURATIONS[name]
+        special[name] = functools.partial(native, configuration), configuration.tools
+    run_it, tools = special[name]
     missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
         return not options.require, f"not run: {', '.join(missing)} not installed"
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        if name == PYTHON_ASAN:
-            good, line = python_asan(Path(folder), options)
-        else:
-            good, line = native(CONFIGURATIONS[name], Path(folder), options)
+        good, line = run_it(Path(folder), options)
     seconds = time.perf_counter() - start
     return good, f"{'' if good else 'FAILED: '}{line} [{seconds:.1f} s]"
 
@@ -297,7 +292,7 @@ def arguments():
         "--jobs", type=int, default=os.cpu_count(), help="how many at once (%(default)s)"
     )
     options = parser.parse_args()
-    unknown = set(options.names) - {*CONFIGURATIONS, PYTHON_ASAN}
+    unknown = set(options.names) - {*CONFIGURATIONS, MODEL, PYTHON_ASAN}
     if unknown:
         parser.error(f"no such name: {', '.join(sorted(unknown))}; --list lists them")
     return options
@@ -312,7 +307,8 @@ def native(configuration, folder, options):
     command = [configuration.compiler, *STRICT, *configuration.flags, f"-I{sources}"]
     command += [HERE / f"{configuration.program}.c", sources / "relu_ext.c"]
     if configuration.program == "threads":
-        command += ["-DRELU_EXT_INTERNAL=extern", sources / "python" / "threads.c", "-pthread"]
+        files = [sources / "python" / name for name in ("rows.c", "threads.c")]
+        command += ["-DRELU_EXT_INTERNAL=extern", *files, "-pthread"]
     done = run([*command, "-o", program, "-lm"], folder)
     if done.returncode != 0:
         return False, f"does not build\n{done.stdout}"
@@ -330,8 +326,6 @@ def native(configuration, folder, options):
         return False, f"did not catch the fault in {configuration.fault[0]}\n{done.stdout}"
     if done.returncode != 0:
         return False, f"exit status {done.returncode}\n{done.stdout}"
-    if "ARCHER_OPTIONS" in configuration.environment and "Archer detected" not in done.stdout:
-        return False, f"Archer was not loaded\n{done.stdout}"
     return True, figure(done.stdout)
 
 
@@ -356,6 +350,32 @@ def broken(fault, sources):
     return sources
 
 
+def model(folder, options):
+    """All that can happen to two callers, two calls of each, and two helpers."""
+    text = (HERE / "pool.pml").read_text(encoding="utf-8")
+    if options.broken:
+        old, new = MODEL_FAULT
+        if text.count(old) != 1:
+            sys.exit(f"pool.pml has {text.count(old)} times what a fault replaces: {old}")
+        text = text.replace(old, new)
+    (folder / "pool.pml").write_text(text, encoding="utf-8")
+    for command in (
+        ["spin", "-a", "pool.pml"],
+        ["gcc", "-O2", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c"],
+        ["./pan", "-m100000"],
+    ):
+        done = run(command, folder)
+        if done.returncode != 0:
+            return False, f"{command[0]}: exit status {done.returncode}\n{done.stdout}"
+    wrong = re.search(r"pan:\d+: (.*) \(at depth", done.stdout)
+    if options.broken:
+        return bool(wrong), f"caught the fault: {wrong[1]}" if wrong else "caught no fault"
+    if wrong or "errors: 0" not in done.stdout or "max search depth" in done.stdout:
+        return False, done.stdout
+    states = int(re.search(r"(\d+) states, stored", done.stdout)[1])
+    return True, f"{states:,} states, none wrong"
+
+
 def python_asan(folder, options):
     """
     The module, built with sanitizers into a folder of its own, under the Python tests. The
@@ -367,7 +387,7 @@ def python_asan(folder, options):
     if options.broken:
         shutil.rmtree(source / "csrc")
         broken(OVERREAD, source / "csrc")
-    # With the compiler, so that setup.py's probe for OpenMP links as well.
+    # With the compiler, so that setup.py's probes link as well.
     compiler = " ".join(["gcc", *SANITIZE])
     install = "install -q --no-build-isolation --no-deps --no-cache-dir --target".split()
     done = run(
@@ -409,7 +429,6 @@ def run(command, folder, **environment):
     have; the settings of sanitizers hold only where something is built with them."""
     settings = {
         "OMP_NUM_THREADS": "3",
-        "OMP_WAIT_POLICY": "passive",
         "ASAN_OPTIONS": "detect_leaks=1",
         "TSAN_OPTIONS": "ignore_noninstrumented_modules=1 halt_on_error=1",
     }

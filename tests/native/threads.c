@@ -5,8 +5,7 @@
  *
  *     threads [ROUNDS]
  *
- * Built with threads.c, with OpenMP or without. Nothing of the library
- * is called before the threads are: they race for the first call, too.
+ * Nothing of the library is called before the threads are: they race for the first call, too.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -16,6 +15,7 @@
 #include <time.h>
 
 #include "oracle.h"
+#include "python/rows.h"
 #include "python/threads.h"
 
 enum {
@@ -144,7 +144,8 @@ int main(int argc, char **argv)
         oracle(&rows[r], data[r].in, data[r].want, LENGTH);
     }
     pthread_barrier_init(&start, NULL, WORKERS + CHANGERS);
-    relu_ext_parallel_init();
+    relu_ext_threads_init();
+    relu_ext_set_most_threads(WORKERS, INT_MAX);
     for (uintptr_t i = 0; i < WORKERS + CHANGERS; i++)
         if (pthread_create(&threads[i], NULL, i < WORKERS ? work : change, (void *)i) != 0) {
             perror("pthread_create");
@@ -152,8 +153,15 @@ int main(int argc, char **argv)
         }
     for (int i = 0; i < WORKERS + CHANGERS; i++)
         pthread_join(threads[i], NULL);
-    printf("%d + %d threads x %d functions, OpenMP %d: %" PRIu64 " elements compared\n", WORKERS,
-           CHANGERS, ROW_COUNT, relu_ext_openmp(), (uint64_t)elements);
+    int helpers;
+    size_t parts;
+    relu_ext_get_helpers(&helpers, &parts);
+    printf("%d + %d threads x %d functions, %d helpers: %" PRIu64 " elements compared\n", WORKERS,
+           CHANGERS, ROW_COUNT, helpers, (uint64_t)elements);
+    if (parts == 0) {
+        fprintf(stderr, "no helper has done anything\n");
+        failed = true;
+    }
     for (int r = 0; r < ROW_COUNT; r++) {
         for (int k = 0; k < rows[r].nin; k++)
             free(data[r].in[k]);
