@@ -416,15 +416,29 @@ RELU_EXT_INTERNAL int relu_ext_run_scale_shift(const struct relu_ext_scale_shift
     return 0;
 }
 
+/* All of an operation. */
+static int relu_ext_start_scale_shift(const struct relu_ext_scale_shift *call)
+{
+    size_t total = 1;
+    for (size_t k = 0; call->ndim <= RELU_EXT_SCALE_SHIFT_DIMS && k < call->ndim; k++)
+        total *= call->shape[k];
+    return relu_ext_run_scale_shift(call, total);
+}
+
 int relu_ext_scale_shift_relu(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
                               const char *y_dtype, void *y, const ptrdiff_t *y_strides,
                               const size_t *shape, size_t ndim, size_t axis, const double *scale,
                               const double *shift)
 {
-    const struct relu_ext_scale_shift call = {x_dtype, y_dtype, x,    y,     x_strides, y_strides,
-                                              shape,   ndim,    axis, scale, shift};
-    size_t total = 1;
-    for (size_t k = 0; ndim <= RELU_EXT_SCALE_SHIFT_DIMS && k < ndim; k++)
-        total *= shape[k];
-    return relu_ext_run_scale_shift(&call, total);
+    return relu_ext_start_scale_shift(&(struct relu_ext_scale_shift){
+        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, true});
+}
+
+int relu_ext_scale_shift(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
+                         const char *y_dtype, void *y, const ptrdiff_t *y_strides,
+                         const size_t *shape, size_t ndim, size_t axis, const double *scale,
+                         const double *shift)
+{
+    return relu_ext_start_scale_shift(&(struct relu_ext_scale_shift){
+        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, false});
 }

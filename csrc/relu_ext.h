@@ -231,30 +231,40 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
                                             long double *dx, size_t n);
 
 /*
- * y = max(x * scale + shift, 0), with a scale and a shift for each index of one axis: to turn
- * pixels into the input of a network, or for a folded batch normalization. One pass converts,
- * computes and changes the layout, for example from (H, W, C) to (C, H, W).
+ * y = x * scale + shift, and max(that, 0), with a scale and a shift for each index of one axis:
+ * the first to normalize what goes into a network or to dequantize, the second for a folded
+ * batch normalization with its ReLU. One pass converts, computes and changes the layout, for
+ * example from (H, W, C) to (C, H, W).
  *
- *   x_dtype       "u8" "i16" "f16" "bf16" "f32" "f64"
- *   y_dtype       "f16" "bf16" "f32" "f64"
+ *   x_dtype       "u8" "u16" "i8" "i16" "i32" "f16" "bf16" "f32" "f64"
+ *   y_dtype       "u8" "i8" "f16" "bf16" "f32" "f64"
  *   shape, ndim   of x and of y, whose axes are in the same order; ndim 1 to 64
  *   strides       in bytes, one an axis, of either sign
  *   axis          the channels': scale and shift have shape[axis] elements each
  *
- * Computed in double if x or y is f64, else in float, to which scale and shift are rounded: one
- * fused multiply-add, rounded once, to nearest; then what is <= 0 becomes +0.0, and every NaN
- * the positive quiet NaN without payload; then the result is rounded once more, if y's dtype is
- * shorter. The bits are the same everywhere, whatever the floating-point settings; no flags are
- * left raised. Bounds, alignment, threads and cost are as for the functions that end in a
- * dtype; it uses 50 KiB of the stack. y may be x itself if dtypes and strides are the same;
- * otherwise they must not overlap. Returns 0; or -1, with nothing written, if a dtype is NULL
- * or not listed here, or ndim or axis is out of range.
+ * Computed in double if x is i32 or f64, or y is f64, else in float, to which scale and shift
+ * are rounded: one fused multiply-add, rounded once, to nearest. Then every NaN becomes the
+ * positive quiet NaN without payload, and with ReLU what is <= 0 becomes +0.0; without, a zero
+ * has the sign that IEEE 754 gives it: -0.0 only where both terms are, or where a negative
+ * result is too small for a subnormal. Then the result is rounded once more if y's dtype is
+ * shorter. To u8 and i8 that is to the nearest integer, ties to even; what lies outside the
+ * range becomes its nearest end, and a NaN 0.
+ *
+ * The bits are the same everywhere, whatever the floating-point settings; no flags are left
+ * raised. Bounds, alignment, threads and cost are as for the functions that end in a dtype; it
+ * uses less than 16 KiB of the stack. y may be x itself if the dtypes' sizes and the strides are
+ * the same; otherwise they must not overlap. Returns 0; or -1, with nothing written, if a dtype
+ * is NULL or not listed here, or ndim or axis is out of range.
  */
 RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
                                            const ptrdiff_t *x_strides, const char *y_dtype, void *y,
                                            const ptrdiff_t *y_strides, const size_t *shape,
                                            size_t ndim, size_t axis, const double *scale,
                                            const double *shift);
+RELU_EXT_API int relu_ext_scale_shift(const char *x_dtype, const void *x,
+                                      const ptrdiff_t *x_strides, const char *y_dtype, void *y,
+                                      const ptrdiff_t *y_strides, const size_t *shape, size_t ndim,
+                                      size_t axis, const double *scale, const double *shift);
 
 /*
  * The instruction set in use: "avx512", "avx2" or "baseline", which is SSE2 on

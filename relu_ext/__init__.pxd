@@ -117,5 +117,9 @@ cdef extern from "relu_ext_capi.h":
                                   const char *y_dtype, void *y, const ptrdiff_t *y_strides,
                                   const size_t *shape, size_t ndim, size_t axis,
                                   const double *scale, const double *shift) noexcept nogil
+    int relu_ext_scale_shift(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
+                             const char *y_dtype, void *y, const ptrdiff_t *y_strides,
+                             const size_t *shape, size_t ndim, size_t axis, const double *scale,
+                             const double *shift) noexcept nogil
     const char *relu_ext_isa() noexcept nogil
     # [end of generated]

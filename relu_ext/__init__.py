@@ -25,7 +25,7 @@ from relu_ext._embed import get_include, get_sources
 from relu_ext._inplace import relu_, relu_grad_
 from relu_ext._output_cache import get_output_cache, set_output_cache
 from relu_ext._prelu import prelu, prelu_slope_grad
-from relu_ext._scale_shift import scale_shift_relu
+from relu_ext._scale_shift import scale_shift, scale_shift_relu
 from relu_ext._threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "relu_grad",
     "relu_grad_",
     "relu_grad_bits",
+    "scale_shift",
     "scale_shift_relu",
     "set_num_threads",
     "set_output_cache",

@@ -1,6 +1,6 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from typing import Any, Protocol, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ __all__ = [
     "relu_grad",
     "relu_grad_",
     "relu_grad_bits",
+    "scale_shift",
     "scale_shift_relu",
     "set_num_threads",
     "set_output_cache",
@@ -78,16 +79,54 @@ def prelu(
 def prelu_slope_grad(
     dy: npt.ArrayLike, x: npt.ArrayLike, axis: SupportsIndex | None = 1
 ) -> Any: ...
-def scale_shift_relu(
-    x: npt.ArrayLike,
+
+# The pictures of a batch, and where a result goes.
+_Arrays = npt.ArrayLike | Sequence[npt.ArrayLike] | _DLPack | _ArrayInterface
+
+@overload
+def scale_shift(
+    x: _Arrays,
     scale: npt.ArrayLike,
     shift: npt.ArrayLike,
     *,
     axis: SupportsIndex = -1,
     out_axis: SupportsIndex | None = None,
-    out: npt.NDArray[Any] | None = None,
+    out: None = None,
     dtype: npt.DTypeLike | None = None,
 ) -> npt.NDArray[Any]: ...
+@overload
+def scale_shift(
+    x: _Arrays,
+    scale: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    *,
+    axis: SupportsIndex = -1,
+    out_axis: SupportsIndex | None = None,
+    out: _T,
+    dtype: npt.DTypeLike | None = None,
+) -> _T: ...
+@overload
+def scale_shift_relu(
+    x: _Arrays,
+    scale: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    *,
+    axis: SupportsIndex = -1,
+    out_axis: SupportsIndex | None = None,
+    out: None = None,
+    dtype: npt.DTypeLike | None = None,
+) -> npt.NDArray[Any]: ...
+@overload
+def scale_shift_relu(
+    x: _Arrays,
+    scale: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    *,
+    axis: SupportsIndex = -1,
+    out_axis: SupportsIndex | None = None,
+    out: _T,
+    dtype: npt.DTypeLike | None = None,
+) -> _T: ...
 def relu_bits(
     x: npt.ArrayLike,
     out: npt.NDArray[Any] | None = None,

@@ -150,6 +150,21 @@ class _Lib:
         shift: Any,
         /,
     ) -> int: ...
+    def relu_ext_scale_shift(
+        self,
+        x_dtype: bytes,
+        x: Any,
+        x_strides: Any,
+        y_dtype: bytes,
+        y: Any,
+        y_strides: Any,
+        shape: Any,
+        ndim: int,
+        axis: int,
+        scale: Any,
+        shift: Any,
+        /,
+    ) -> int: ...
     def relu_ext_isa(self) -> _CData: ...
     def relu_ext_available_isa(self, i: int, /) -> _CData: ...
     def relu_ext_use_isa(self, name: bytes, /) -> int: ...

@@ -1,25 +1,27 @@
-"""`scale_shift_relu`: its arguments checked; the arithmetic and the walking are in C."""
-
-import operator
+"""`scale_shift` and its ReLU: arguments checked; the arithmetic and the walking are in C."""
 
 import numpy as np
 
+from relu_ext._arguments import as_array, axis_index, refuse_mask
 from relu_ext._core import convert
 from relu_ext._core import scale_shift as _run
+from relu_ext._foreign import overwritable, readable
 
 _FLOAT64 = np.dtype(np.float64)
 
 
-def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
-    """``max(x * scale + shift, 0)`` per channel: converted, computed and laid out in one pass.
+def scale_shift(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
+    """``x * scale + shift`` per channel: converted, computed and laid out in one pass.
 
     Parameters
     ----------
     x : array_like
-        uint8, int16, float16, float32, float64 or ml_dtypes' bfloat16; at least one
-        dimension, any strides and byte order.
+        uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
+        bfloat16; at least one dimension, any strides and byte order. Or a list or tuple of
+        arrays of one shape and dtype, such as the pictures of a batch: what
+        ``np.stack(x)`` would give, without the copy.
     scale, shift : array_like
-        One number, or one for each channel: of shape ``(x.shape[axis],)``.
+        One number, or one for each channel: of shape ``(x.shape[axis],)`` or ``(1,)``.
     axis : int, optional
         Which axis of `x` is the channels'; the last by default.
     out_axis : int, optional
@@ -27,12 +29,13 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
         by default the same as in `x`. ``axis=-1, out_axis=0`` makes a planar tensor
         (C, H, W) of an interleaved image (H, W, C), and ``axis=-1, out_axis=1`` a batch
         (N, C, H, W) of (N, H, W, C).
-    out : ndarray, optional
-        Where to write, of the result's shape, any strides; `x` itself for in place. A new
-        array costs more than the arithmetic: pass `out` where speed counts.
+    out : ndarray or any object over writable memory of the CPU, optional
+        Where to write, of the result's shape, any strides; `x` itself for in place, or a
+        tensor of PyTorch's or another object that `relu_` takes. A new array costs more
+        than the arithmetic: pass `out` where speed counts.
     dtype : dtype, optional
-        Of the result: float16, bfloat16, float32 or float64. By default that of `out`;
-        without `out` float64 if `x` is float64, else float32.
+        Of the result: float16, bfloat16, float32, float64, uint8 or int8. By default that
+        of `out`; without `out` float64 if `x` is float64, else float32.
 
     Returns
     -------
@@ -42,23 +45,30 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
     Raises
     ------
     TypeError
-        For other dtypes, for scales or shifts that are not real numbers, and if `dtype` is
-        not that of `out`. Nothing is written.
+        For other dtypes, for scales or shifts that are not real numbers, if `dtype` is
+        not that of `out`, and for masked, lazy and sparse arrays. Nothing is written.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
     ValueError
-        If the shapes or axes do not fit, or `out` is read-only. Nothing is written.
+        If the shapes do not fit, or `out` is read-only. Nothing is written.
 
     See Also
     --------
-    relu : for ``max(x, 0)`` alone.
+    scale_shift_relu : the same with a ReLU, for a folded batch normalization.
 
     Notes
     -----
-    Computed in float64 if `x` or the result is float64, else in float32; `scale`
-    and `shift` are rounded to that first. Then ``x * scale + shift`` is one fused
-    multiply-add, rounded once, to nearest. What is zero or less, including -0.0 and
-    -inf, becomes +0.0; every NaN becomes the positive quiet one without payload
-    (0x7FC00000 in float32), since processors differ in the NaN that they make. A
-    result of a shorter dtype is rounded once more, to nearest, ties to even.
+    Computed in float64 if `x` is int32 or float64, or the result is float64, else in
+    float32; `scale` and `shift` are rounded to that first. Then ``x * scale + shift`` is
+    one fused multiply-add, rounded once, to nearest. Every NaN becomes the positive quiet
+    one without payload (0x7FC00000 in float32), since processors differ in the NaN that
+    they make. A zero has the sign of IEEE 754: -0.0 only where both terms are -0.0, or
+    where a negative result is too small even for a subnormal.
+
+    A result of a shorter dtype is rounded once more, to nearest, ties to even. To uint8 and
+    int8 it is rounded to the nearest integer, ties to even as by `numpy.rint` and
+    `torch.round`; what lies outside the range becomes its nearest end, as by `numpy.clip`,
+    ONNX's QuantizeLinear and OpenCV; and a NaN becomes 0, where ``astype`` leaves it open.
 
     The bits are the same on every machine, whatever the program has set for
     rounding or subnormals, and there is no RuntimeWarning. Where the instruction
@@ -72,76 +82,210 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
     Prepare a photograph for a network that was trained with ImageNet's statistics:
 
     >>> import numpy as np
-    >>> from relu_ext import scale_shift_relu
+    >>> from relu_ext import scale_shift
     >>> image = np.full((480, 640, 3), 200, np.uint8)
     >>> mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    >>> scale_shift_relu(image, 1 / (255 * std), -mean / std, out_axis=0).shape
+    >>> scale_shift(image, 1 / (255 * std), -mean / std, out_axis=0).shape
     (3, 480, 640)
 
+    A batch of them, from BGR to RGB:
+
+    >>> images = np.stack([image, image])[..., ::-1]
+    >>> scale_shift(images, 1 / (255 * std), -mean / std, out_axis=1).shape
+    (2, 3, 480, 640)
+
+    Quantize, and back:
+
+    >>> q = scale_shift([-0.5, 0.0, 0.26, 9.0], 1 / 0.01, 3, dtype=np.int8)
+    >>> q
+    array([-47,   3,  29, 127], dtype=int8)
+    >>> scale_shift(q, 0.01, -3 * 0.01)
+    array([-0.5 ,  0.  ,  0.26,  1.24], dtype=float32)
+    """
+    return _scale_shift(x, scale, shift, axis, out_axis, out, dtype, False)
+
+
+def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None):
+    """``max(x * scale + shift, 0)`` per channel, in one pass. Keeps no negative value.
+
+    Parameters
+    ----------
+    x : array_like
+        uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
+        bfloat16; at least one dimension, any strides and byte order. Or a list or tuple of
+        arrays of one shape and dtype, such as the pictures of a batch: what
+        ``np.stack(x)`` would give, without the copy.
+    scale, shift : array_like
+        One number, or one for each channel: of shape ``(x.shape[axis],)`` or ``(1,)``.
+    axis : int, optional
+        Which axis of `x` is the channels'; the last by default.
+    out_axis : int, optional
+        Which axis of the result is the channels', the others being in the order of `x`;
+        by default the same as in `x`. ``axis=-1, out_axis=0`` makes a planar tensor
+        (C, H, W) of an interleaved image (H, W, C), and ``axis=-1, out_axis=1`` a batch
+        (N, C, H, W) of (N, H, W, C).
+    out : ndarray or any object over writable memory of the CPU, optional
+        Where to write, of the result's shape, any strides; `x` itself for in place, or a
+        tensor of PyTorch's or another object that `relu_` takes. A new array costs more
+        than the arithmetic: pass `out` where speed counts.
+    dtype : dtype, optional
+        Of the result: float16, bfloat16, float32, float64, uint8 or int8. By default that
+        of `out`; without `out` float64 if `x` is float64, else float32.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes, for scales or shifts that are not real numbers, if `dtype` is
+        not that of `out`, and for masked, lazy and sparse arrays. Nothing is written.
+    numpy.exceptions.AxisError
+        If `x` has no such axis.
+    ValueError
+        If the shapes do not fit, or `out` is read-only. Nothing is written.
+
+    See Also
+    --------
+    scale_shift : the same without the ReLU, for what goes into a network.
+    relu : for ``max(x, 0)`` alone.
+
+    Notes
+    -----
+    As for `scale_shift`, but that what is zero or less, including -0.0 and -inf, becomes
+    +0.0 before the result is rounded to its dtype.
+
+    Examples
+    --------
     A batch normalization in place, folded into a scale and a shift for each channel:
 
+    >>> import numpy as np
+    >>> from relu_ext import scale_shift_relu
     >>> x = np.array([[[1.0, -2.0]], [[3.0, 4.0]]], np.float32)
     >>> scale_shift_relu(x, [2.0, -1.0], [0.5, 3.5], axis=0, out=x)
     array([[[2.5, 0. ]],
     <BLANKLINE>
            [[0.5, 0. ]]], dtype=float32)
     """
-    x = np.asarray(x).view()  # whose shape no other thread can change
-    if not x.dtype.isnative:
-        x = x.astype(x.dtype.newbyteorder("="))
-    ndim = x.ndim
-    axis = _index("axis", axis, ndim)
-    out_axis = axis if out_axis is None else _index("out_axis", out_axis, ndim)
-    channels = x.shape[axis]
-    scale, shift = _parameters("scale", scale, channels), _parameters("shift", shift, channels)
-    if out_axis != axis:
-        x = np.moveaxis(x, axis, out_axis)
+    return _scale_shift(x, scale, shift, axis, out_axis, out, dtype, True)
+
+
+def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
+    pictures = None
+    if isinstance(x, (list, tuple)) and x and all(map(_is_array, x)):
+        pictures = _pictures(x)
+        shape, x_dtype = (len(pictures), *pictures[0].shape), pictures[0].dtype
+    else:
+        x = as_array(readable(x), "x").view()  # whose shape no other thread can change
+        shape, x_dtype = x.shape, x.dtype
+    ndim = len(shape)
+    axis = axis_index(axis, ndim)
+    out_axis = axis if out_axis is None else axis_index(out_axis, ndim, name="out_axis")
+    scale = _parameters("scale", scale, shape, axis)
+    shift = _parameters("shift", shift, shape, axis)
+    result_shape = [*shape[:axis], *shape[axis + 1 :]]
+    result_shape.insert(out_axis, shape[axis])
+
     if out is None:
         if dtype is None:
-            dtype = _FLOAT64 if x.dtype == _FLOAT64 else np.float32
-        out = np.empty(x.shape, np.dtype(dtype).newbyteorder("="))
-        _run(x, out, out_axis, scale, shift, True)
+            dtype = _FLOAT64 if x_dtype == _FLOAT64 else np.float32
+        out = target = native = np.empty(result_shape, np.dtype(dtype).newbyteorder("="))
+        fresh = True
     else:
-        target = _check_out(out, x.shape, dtype)
-        if target.dtype.isnative:
-            _run(x, target, out_axis, scale, shift, False)
-        else:
-            native = np.empty(target.shape, target.dtype.newbyteorder("="))
-            _run(x, native, out_axis, scale, shift, True)
-            target[...] = native
+        target = native = _check_out(out, tuple(result_shape), dtype)
+        fresh = not target.dtype.isnative
+        if fresh:
+            native = np.empty(result_shape, target.dtype.newbyteorder("="))
+
+    # Pictures in the memory of the result would be overwritten before their turn.
+    if pictures and (axis == 0 or any(np.may_share_memory(p, native) for p in pictures)):
+        x, pictures = np.stack(pictures), None
+    if pictures:
+        results = np.moveaxis(native, out_axis, axis)
+        for picture, result in zip(pictures, results, strict=True):
+            _run(_native(picture), result, axis - 1, scale, shift, fresh, rectified)
+    else:
+        x = _native(x)
+        if out_axis != axis:
+            x = np.moveaxis(x, axis, out_axis)
+        _run(x, native, out_axis, scale, shift, fresh, rectified)
+    if native is not target:
+        target[...] = native
     return out
 
 
-def _index(name, value, ndim):
-    """The axis counted from the front."""
-    index = operator.index(value)
-    if not -ndim <= index < ndim:
-        raise np.exceptions.AxisError(f"{name} is {index}, and x has {ndim} dimensions")
-    return index % ndim
+def _native(x):
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def _parameters(name, values, channels):
+def _is_array(x):
+    """Whether it is one, rather than a number or a list of them."""
+    return (
+        np.ndim(x) > 0
+        if isinstance(x, (np.ndarray, np.generic))
+        else (
+            hasattr(x, "__array__") or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
+        )
+    )
+
+
+def _pictures(x):
+    """Views of all of them, of one shape and dtype."""
+    pictures = [as_array(readable(p), f"x[{i}]").view() for i, p in enumerate(x)]
+    first = pictures[0]
+    for i, picture in enumerate(pictures):
+        if picture.shape != first.shape:
+            raise ValueError(
+                f"x[{i}] has shape {picture.shape}; it must be that of x[0], {first.shape}: "
+                "resize or crop the pictures to one size first"
+            )
+        if picture.dtype != first.dtype:
+            raise TypeError(
+                f"x[{i}] has dtype {picture.dtype}; it must be that of x[0], {first.dtype}"
+            )
+    return pictures
+
+
+def _parameters(name, values, shape, axis):
     """float64, contiguous, one for each channel; new, as `out` may lie in the same memory."""
+    channels = shape[axis]
+    if type(values) is int:  # NumPy makes objects of those beyond 64 bits
+        try:
+            values = float(values)
+        except OverflowError:
+            raise ValueError(f"{name} is too large; it must fit into float64") from None
     if type(values) is not float:
-        values = np.asarray(values)
+        values = as_array(values, name)
         # ml_dtypes' are of kind V.
         if values.dtype.kind not in "biufV" or not np.can_cast(values.dtype, _FLOAT64, "same_kind"):
             raise TypeError(f"{name} has dtype {values.dtype}; it must hold real numbers")
         if values.shape == (channels,):
             return np.array(convert(values, _FLOAT64))
-        if values.shape != ():
-            raise ValueError(
-                f"{name} has shape {values.shape}; it must be one number, or one for each of "
-                f"the {channels} channels"
-            )
+        if values.shape not in ((), (1,)):
+            raise ValueError(_wrong_number(name, values.shape, shape, axis))
         values = convert(values, _FLOAT64)
     return np.full(channels, values, _FLOAT64)
 
 
+def _wrong_number(name, got, shape, axis):
+    text = (
+        f"{name} has shape {got}; it must be one number, or one for each of the {shape[axis]} "
+        f"channels along axis {axis} of x, which has shape {shape}"
+    )
+    if len(got) == 1 and got[0] in shape:
+        text += f"; axis={shape.index(got[0])} has {got[0]} of them"
+    return text
+
+
 def _check_out(out, shape, dtype):
-    """`out` as it is, and stays: a subclass may say something else of itself."""
+    """An array over the memory of `out`, which stays: a subclass may misreport itself."""
+    refuse_mask(out, "out")
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
+        out = overwritable(out, "out", "the call without out")
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
     out = np.asarray(out).view()
     if dtype is not None and np.dtype(dtype) != out.dtype:
         raise TypeError(f"dtype is {np.dtype(dtype)}; it must be that of out, {out.dtype}")

@@ -13,6 +13,7 @@ x87's long double has encodings that no processor since the 80387 makes or accep
 """
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 
@@ -167,25 +168,32 @@ def is_zero(x, name):
 
 
 def scale_shift_relu(x, scale, shift, to, name=None):
+    return scale_shift(x, scale, shift, to, name, rectified=True)
+
+
+def scale_shift(x, scale, shift, to, name=None, rectified=False):
     """
     Of float64 scales and shifts that broadcast with x, in the format `to`; in exact integer
     arithmetic, element by element.
     """
     name = name or format_of(x.dtype)
-    x, scale, shift = np.broadcast_arrays(x, scale, shift)
-    compute = "f64" if "f64" in (name, to) else "f32"
-    rounded = [
-        [_number(_round(_number(bits, "f64"), compute), compute) for bits in _bits(a, "f64")]
-        for a in (scale, shift)
-    ]
-    numbers = (_number(bits, name) for bits in _bits(x, name))
+    arrays = np.broadcast_arrays(x, scale, shift)
+    x, scale, shift = (_bits(a, n) for a, n in zip(arrays, (name, "f64", "f64"), strict=True))
+    compute = "f64" if "f64" in (name, to) or name == "i32" else "f32"
+    scale, shift = ([_rounded(bits, "f64", compute) for bits in a] for a in (scale, shift))
     results = []
-    for number, a, b in zip(numbers, *rounded, strict=True):
-        bits = _round(_rectified(_fused(number, a, b)), compute)
-        if to != compute:
-            bits = _round(_number(bits, compute), to)
-        results.append(bits)
-    return np.array(results, f"u{STORAGE[to].itemsize}").view(STORAGE[to]).reshape(x.shape)
+    for each, a, b in zip(x, scale, shift, strict=True):
+        number = _fused(_number(each, name), _number(a, compute), _number(b, compute))
+        if rectified:
+            number = _rectified(number)
+        bits = _round(number, compute)
+        if number[0] == 0 and not rectified:
+            product = _is_negative(each, name) ^ _is_negative(a, compute)
+            if product and _is_negative(b, compute):
+                bits = 1 << (8 * STORAGE[compute].itemsize - 1)
+        results.append(bits if to == compute else _rounded(bits, compute, to))
+    results = np.array(results, f"u{STORAGE[to].itemsize}")
+    return results.view(STORAGE[to]).reshape(arrays[0].shape)
 
 
 # Below, a number is (m, e) for m * 2**e, or the string "inf", "-inf" or "nan".
@@ -209,6 +217,26 @@ def _number(bits, name):
         return "nan" if mantissa else "inf" if sign > 0 else "-inf"
     significand = mantissa + (2**mantissa_bits if exponent else 0)
     return sign * significand, max(exponent, 1) + _last_place(name) - 1
+
+
+def _is_negative(bits, name):
+    """Whether there is a minus, of a zero as well."""
+    return name not in UNSIGNED and bits >> (8 * STORAGE[name].itemsize - 1) == 1
+
+
+def _rounded(bits, name, to):
+    """In the format `to`, the sign of a zero kept: floats to floats and integers."""
+    number = _number(bits, name)
+    if to in FLOATS:
+        negative_zero = 1 << (8 * STORAGE[to].itemsize - 1)
+        return negative_zero if number[0] == 0 and _is_negative(bits, name) else _round(number, to)
+    size = 8 * STORAGE[to].itemsize
+    least, most = (0, 2**size - 1) if to in UNSIGNED else (-(2 ** (size - 1)), 2 ** (size - 1) - 1)
+    if isinstance(number, str):
+        nearest = {"nan": 0, "inf": most, "-inf": least}[number]
+    else:
+        nearest = round(Fraction(number[0]) * Fraction(2) ** number[1])  # ties to even
+    return min(max(nearest, least), most) % 2**size
 
 
 def _last_place(name):

@@ -331,6 +331,7 @@ CAPI = {
         relu_grad_bits_bf16 relu_grad_bits_f32 relu_grad_bits_f64 relu_grad_bits_longdouble
         scale_shift_relu
     """,
+    3: "scale_shift",
 }
 CAPI_ENTRIES = " ".join(CAPI.values()).split()
 
@@ -340,7 +341,7 @@ def test_capi_entries_never_move():
     assert re.findall(r"\(\*(\w+)\)\(", struct) == CAPI_ENTRIES
     version = re.search(r"#define RELU_EXT_CAPI_VERSION (\d+)", CAPI_HEADER)[1]
     assert int(version) == max(CAPI)
-    assert set(CAPI_ENTRIES) == {"isa", "scale_shift_relu", *KERNELS}
+    assert set(CAPI_ENTRIES) == {"isa", "scale_shift", "scale_shift_relu", *KERNELS}
 
 
 def test_capsule(rng):
@@ -358,8 +359,8 @@ def test_capsule(rng):
     assert isa().decode() == relu_ext.isa()
     for name, function in functions.items():
         operation, dtype = name.rsplit("_", 1)
-        if operation == "scale_shift":
-            check_scale_shift(function)
+        if name.startswith("scale_shift"):
+            check_scale_shift(function, name)
         elif operation.endswith("_bits"):
             check_bits(function, operation, dtype, rng)
         else:
@@ -379,10 +380,10 @@ def test_capsule(rng):
             assert_same_bits(out, oracle(operation, dtype, *inputs))
 
 
-def check_scale_shift(function):
-    """scale_shift_relu, called by address."""
-    x, y, one = np.array([-1.0, 2.0], "f"), np.empty(2, "f"), np.ones(1)
-    call = ffi.cast(ffi.typeof(lib.relu_ext_scale_shift_relu), function)
+def check_scale_shift(function, name):
+    """Of scale_shift and scale_shift_relu, called by address."""
+    x, y, one = np.array([-3.0, 2.0], "f"), np.empty(2, "f"), np.ones(1)
+    call = ffi.cast(ffi.typeof(getattr(lib, f"relu_ext_{name}")), function)
     steps, shape = ffi.new("ptrdiff_t[]", [4, 0]), ffi.new("size_t[]", [2, 1])
     pointers = [ffi.cast("void *", address(a)) for a in (x, y)]
     numbers = ffi.cast("double *", address(one))
@@ -390,7 +391,7 @@ def check_scale_shift(function):
         call(b"f32", pointers[0], steps, b"f32", pointers[1], steps, shape, 2, 1, numbers, numbers)
         == 0
     )
-    assert y.tolist() == [0, 3]
+    assert y.tolist() == [0 if name.endswith("relu") else -2, 3]
 
 
 def check_bits(function, operation, dtype, rng):
@@ -729,6 +730,6 @@ def test_version_is_the_same_everywhere():
 
 def test_pxd_declares_the_c_api():
     declared = prototypes((PACKAGE / "__init__.pxd").read_text())
-    borrowed = ["relu_ext_isa", "relu_ext_scale_shift_relu", *KERNELS]
+    borrowed = ["relu_ext_isa", "relu_ext_scale_shift", "relu_ext_scale_shift_relu", *KERNELS]
     wanted = {name: PROTOTYPES[name] for name in borrowed}
     assert declared == {"relu_ext_import": "int relu_ext_import()", **wanted}

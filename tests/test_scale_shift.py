@@ -1,4 +1,4 @@
-"""`scale_shift_relu`: the arithmetic against the oracle, the layouts, the errors."""
+"""`scale_shift` and `scale_shift_relu`: the arithmetic against the oracle, the layouts, the errors."""
 
 import functools
 import itertools
@@ -14,10 +14,11 @@ from arrays import assert_same_bits, samples, specials, swapped, unaligned
 from test_kernels import c_math, subnormals_flushed
 from test_large_paths import stores, threads  # noqa: F401 (fixtures)
 
-from relu_ext import ffi, lib, relu, scale_shift_relu
+from relu_ext import ffi, lib, relu, scale_shift, scale_shift_relu
 
-FROM = ("u8", "i16", "f16", "bf16", "f32", "f64")
-TO = ("f16", "bf16", "f32", "f64")
+FROM = ("u8", "u16", "i8", "i16", "i32", "f16", "bf16", "f32", "f64")
+TO = ("u8", "i8", "f16", "bf16", "f32", "f64")
+BOTH = (scale_shift, scale_shift_relu)
 
 
 def dtype_of(name):
@@ -38,18 +39,18 @@ def raw(a):
 
 def assert_right(x, scale, shift, from_name, to_name):
     """With a scale and a shift for each element."""
-    want = oracle(x.tobytes(), scale.tobytes(), shift.tobytes(), from_name, to_name)
-    dtype = dtype_of(to_name)
-    got = scale_shift_relu(typed(x, from_name), scale, shift, dtype=dtype)
-    assert_same_bits(raw(got), want)
+    for function in BOTH:
+        want = oracle(function, x.tobytes(), scale.tobytes(), shift.tobytes(), from_name, to_name)
+        got = function(typed(x, from_name), scale, shift, dtype=dtype_of(to_name))
+        assert_same_bits(raw(got), want)
 
 
 @functools.cache
-def oracle(x, scale, shift, from_name, to_name):
+def oracle(function, x, scale, shift, from_name, to_name):
     """From bytes, so that every instruction set is compared to what is computed once."""
     x = np.frombuffer(x, reference.STORAGE[from_name])
     scale, shift = np.frombuffer(scale), np.frombuffer(shift)
-    return reference.scale_shift_relu(x, scale, shift, to_name, from_name)
+    return getattr(reference, function.__name__)(x, scale, shift, to_name, from_name)
 
 
 # The arithmetic.
@@ -57,22 +58,29 @@ def oracle(x, scale, shift, from_name, to_name):
 
 @pytest.mark.parametrize(
     "scale, shift",
-    [(1 / 255 / 0.229, -0.485 / 0.229), (-3.1e-3, 0.7), (1.0, 0.0), (6.1e-5, -(2.0**-14))],
+    [
+        (1 / 255 / 0.229, -0.485 / 0.229),
+        (-3.1e-3, 0.7),
+        (1.0, 0.0),
+        (6.1e-5, -(2.0**-14)),
+        (0.5, -0.0),
+    ],
 )
 @pytest.mark.parametrize("to_name", TO)
-@pytest.mark.parametrize("from_name", ["u8", "i16", "f16", "bf16"])
+@pytest.mark.parametrize("from_name", ["u8", "i8", "u16", "i16", "f16", "bf16"])
 def test_short_inputs(isa, from_name, to_name, scale, shift):
-    """All there are with the first scale to float32; of 16 bits else each seventeenth."""
+    """All there are of 8 bits; of 16 with the first scale to float32, else each seventeenth."""
     size = reference.STORAGE[from_name].itemsize
-    every = from_name == "u8" or (to_name == "f32" and shift < -1)
+    every = size == 1 or (to_name == "f32" and shift < -1)
     x = np.arange(2 ** (8 * size)) if every else np.arange(int(1e6 * abs(scale)) % 17, 65536, 17)
     x = x.astype(f"u{size}").view(reference.STORAGE[from_name])
-    parameters = (np.float64(a).tobytes() for a in (scale, shift))
-    want = oracle(x.tobytes(), *parameters, from_name, to_name)
-    got = scale_shift_relu(
-        typed(x, from_name)[np.newaxis], scale, shift, axis=0, dtype=dtype_of(to_name)
-    )
-    assert_same_bits(raw(got)[0], want)
+    parameters = [np.float64(a).tobytes() for a in (scale, shift)]
+    for function in BOTH:
+        want = oracle(function, x.tobytes(), *parameters, from_name, to_name)
+        got = function(
+            typed(x, from_name)[np.newaxis], scale, shift, axis=0, dtype=dtype_of(to_name)
+        )
+        assert_same_bits(raw(got)[0], want)
 
 
 @pytest.mark.parametrize("to_name", TO)
@@ -113,7 +121,7 @@ def test_rounded_once(isa, name, rng):
     scale = (1 + rng.random(n)).astype(dtype)
     shift = -(x * scale) * rng.choice([1, 1, 0.5, -1], n).astype(dtype)
     parameters = scale.astype(np.float64), shift.astype(np.float64)
-    want = oracle(x.tobytes(), *(a.tobytes() for a in parameters), name, name)
+    want = oracle(scale_shift_relu, x.tobytes(), *(a.tobytes() for a in parameters), name, name)
     assert np.any(want != np.maximum(x * scale + shift, 0))
     assert_right(x, *parameters, name, name)
 
@@ -156,6 +164,34 @@ def test_rule_for_zero_and_nan(isa):
     # 0 * inf and inf - inf, which processors give different NaNs for.
     got = scale_shift_relu(np.array([0, np.inf], np.float32), [np.inf, 1.0], [0.0, -np.inf])
     assert got.view(np.uint32).tolist() == [0x7FC00000] * 2
+
+
+def test_rule_for_zero_and_nan_without_relu(isa):
+    x = np.array([-0.0, 0.0, -1.0, -np.inf, np.inf, np.nan, -np.nan, -1e-45], np.float32)
+    got = scale_shift(x, 1.0, -0.0).view(np.uint32).tolist()
+    assert got[:4] == [0x80000000, 0, 0xBF800000, 0xFF800000]
+    assert got[4:] == [0x7F800000, 0x7FC00000, 0x7FC00000, 0x80000001]
+    assert scale_shift(x, 1.0, 0.0).view(np.uint32).tolist() == [0, 0, *got[2:]]
+    assert scale_shift(x[-1:], 0.25, 0.0).view(np.uint32).tolist() == [0x80000000]
+    assert scale_shift(np.int32([0]), -1.0, -0.0).view(np.uint32).tolist() == [0x80000000]
+
+
+@pytest.mark.parametrize("name", ["f32", "f64", "f16", "i32"])
+def test_to_integers(isa, name):
+    """Ties to even, the ends of the range and what lies beyond; NaN is 0."""
+    halves = np.arange(-600, 601) / 2
+    if name == "i32":
+        x, scale = np.append(np.arange(-600, 601), [-(2**31), 2**31 - 1]).astype(np.int32), 0.5
+    else:
+        x = np.concatenate([halves, np.nextafter(halves, 0), np.nextafter(halves, 1000)])
+        x = np.append(x, [np.nan, -np.nan, np.inf, -np.inf, 3e4, -3e4]).astype(dtype_of(name))
+        scale = 1.0
+    wide = np.nan_to_num(np.rint(x.astype(np.float64) * scale), nan=0)
+    for dtype in (np.uint8, np.int8):
+        limits = np.iinfo(dtype)
+        want = np.clip(wide, limits.min, limits.max).astype(dtype)
+        assert_same_bits(scale_shift(x, scale, 0, dtype=dtype), want)
+        assert_same_bits(scale_shift_relu(x, scale, 0, dtype=dtype), np.maximum(want, 0))
 
 
 # Settings of the program.
@@ -208,17 +244,22 @@ def exact_parameters(channels, rng):
     return rng.integers(-8, 9, channels) / 4, rng.integers(-200, 201, channels) / 2
 
 
-def by_numpy(x, scale, shift, axis, out_axis, dtype):
+def by_numpy(x, scale, shift, axis, out_axis, dtype, function=scale_shift_relu):
     shape = [1] * x.ndim
     shape[axis] = x.shape[axis]
     y = x.astype(np.float64) * scale.reshape(shape) + shift.reshape(shape)
-    return np.moveaxis(np.maximum(y, 0) + 0.0, axis, out_axis).astype(dtype)
+    if function is scale_shift_relu:
+        y = np.maximum(y, 0) + 0.0
+    if np.dtype(dtype).kind in "iu":
+        y = np.clip(np.rint(y), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.moveaxis(y, axis, out_axis).astype(dtype)
 
 
 def image(shape, dtype, rng):
     dtype = np.dtype(dtype)
     low = 0 if dtype.kind == "u" else -100
-    return rng.integers(low, 201 if dtype.kind == "f" else 256, shape).astype(dtype)
+    high = {"f": 201, "V": 256}.get(dtype.kind) or min(256, np.iinfo(dtype).max)
+    return rng.integers(low, high, shape).astype(dtype)
 
 
 def in_layout(shape, order, dtype):
@@ -238,11 +279,11 @@ def test_channels_first_and_last(isa, stores, channels, from_name, to_name, rng)
     scale, shift = exact_parameters(channels, rng)
     dtype = dtype_of(to_name)
     x = image((37, 29, channels), dtype_of(from_name), rng)
-    for axis, out_axis in itertools.product((0, 2), repeat=2):
+    for axis, out_axis, function in itertools.product((0, 2), (0, 2), BOTH):
         source = np.ascontiguousarray(np.moveaxis(x, 2, axis))
-        got = scale_shift_relu(source, scale, shift, axis=axis, out_axis=out_axis, dtype=dtype)
+        got = function(source, scale, shift, axis=axis, out_axis=out_axis, dtype=dtype)
         assert got.flags.c_contiguous
-        want = by_numpy(source, scale, shift, axis, out_axis, dtype)
+        want = by_numpy(source, scale, shift, axis, out_axis, dtype, function)
         assert_same_bits(raw(got), raw(want))
 
 
@@ -349,7 +390,7 @@ from relu_ext import ffi, lib
 
 assert lib.relu_ext_use_isa(sys.argv[1].encode()) == 0
 (x, _keep), (y, _keep_too) = fenced(1), fenced(1)
-SIZES = {"u8": 1, "i16": 2, "f16": 2, "f32": 4, "f64": 8}
+SIZES = {"u8": 1, "i8": 1, "i16": 2, "u16": 2, "i32": 4, "f16": 2, "f32": 4, "f64": 8}
 
 def strides(size, pixels, channels, layout):
     # channels last, channels first, and all but the last of one channel more
@@ -357,7 +398,7 @@ def strides(size, pixels, channels, layout):
     return [size, size * pixels] if layout == 1 else [size * gaps, size]
 
 for (x_name, x_size), (y_name, y_size) in itertools.product(SIZES.items(), repeat=2):
-    if y_name in ("u8", "i16"):
+    if y_name in ("i16", "u16", "i32"):
         continue
     for channels, pixels in itertools.product((1, 2, 3, 4, 64), (1, 2, 3, 7, 16, 17, 33, 64, 100)):
         shape = [pixels, channels]
@@ -468,14 +509,20 @@ X = np.ones((4, 3), np.uint8)
 @pytest.mark.parametrize(
     "error, words, arguments, options",
     [
-        (TypeError, "x has dtype int32", (np.ones(3, np.int32), 1, 1), {}),
+        (TypeError, "x has dtype uint32", (np.ones(3, np.uint32), 1, 1), {}),
         (TypeError, "x has dtype complex128", (np.ones(3, complex), 1, 1), {}),
         (TypeError, "x has dtype object", (np.array([None]), 1, 1), {}),
         (TypeError, "scale has dtype complex128", (X, 1j, 1), {"out": OUT}),
         (TypeError, "shift has dtype <U1", (X, 1, "1"), {"out": OUT}),
         (TypeError, "dtype is int32", (X, 1, 1), {"dtype": np.int32}),
-        (TypeError, "dtype is float64, and out has float32", (X, 1, 1), {"out": OUT, "dtype": "d"}),
-        (TypeError, "out has dtype int8", (X, 1, 1), {"out": np.ones((4, 3), np.int8)}),
+        (
+            TypeError,
+            "dtype is float64; it must be that of out, float32",
+            (X, 1, 1),
+            {"out": OUT, "dtype": "d"},
+        ),
+        (TypeError, "out has dtype int16", (X, 1, 1), {"out": np.ones((4, 3), np.int16)}),
+        (TypeError, "out has dtype bool", (X, 1, 1), {"out": np.ones((4, 3), bool)}),
         (TypeError, "out is a list", (X, 1, 1), {"out": [0.0]}),
         (TypeError, "integer", (X, 1, 1), {"axis": 1.0}),
         (ValueError, "scale has shape \\(4,\\)", (X, np.ones(4), 1), {"out": OUT}),
@@ -514,8 +561,8 @@ def test_c_function_says_no(rng):
         )
 
     for bad in (
-        {"x_name": b"u16"},
-        {"y_name": b"u8"},
+        {"x_name": b"u32"},
+        {"y_name": b"i16"},
         {"y_name": b""},
         {"axis": 1},
         {"ndim": 0},
@@ -527,16 +574,21 @@ def test_c_function_says_no(rng):
     assert y.tolist() == [1.5, 2, 0]
 
 
-def test_photograph():
+@pytest.mark.parametrize("function", BOTH)
+def test_photograph(function):
     """ImageNet's normalization of a photograph, planar, as the recipes have it."""
     datasets = pytest.importorskip("sklearn.datasets")
     photograph = datasets.load_sample_image("china.jpg")
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     scale, shift = 1 / (255 * std), -mean / std
-    of_value = reference.scale_shift_relu(
+    of_value = getattr(reference, function.__name__)(
         np.arange(256, dtype=np.uint8)[:, np.newaxis], scale, shift, "f32"
     )
-    planar = scale_shift_relu(photograph, scale, shift, out_axis=0)
+    planar = function(photograph, scale, shift, out_axis=0)
     assert planar.shape == (3, 427, 640) and planar.flags.c_contiguous
     for channel in range(3):
         assert_same_bits(planar[channel], of_value[photograph[..., channel], channel])
+    if function is scale_shift:
+        exact = ((photograph / 255 - mean) / std).transpose(2, 0, 1)
+        assert (exact < 0).mean() > 0.4
+        assert abs(planar - exact).max() <= np.spacing(np.float32(abs(exact).max()))

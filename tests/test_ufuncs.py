@@ -646,7 +646,8 @@ def test_docstring_is_kept(ufunc):
 
 
 @pytest.mark.parametrize(
-    "name", [*(u.__name__ for u in UFUNCS), "relu_", "relu_grad_", "scale_shift_relu"]
+    "name",
+    [*(u.__name__ for u in UFUNCS), "relu_", "relu_grad_", "scale_shift", "scale_shift_relu"],
 )
 def test_examples_in_docstrings(name):
     (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(relu_ext, name), name)

@@ -34,9 +34,9 @@ static PyMethodDef functions[] = {
             "count(array, what, axes): over the axes whose bits are set in `axes`. what = 0:\n"
             "the share of zeros, over all; 1: how many elements fire; 2: where none does."),
     BUILTIN(scale_shift,
-            "scale_shift(x, out, axis, scale, shift, fresh): native arrays of one shape;\n"
-            "the parameters float64 in C order, one for each index of the axis; fresh:\n"
-            "out's pages are new."),
+            "scale_shift(x, out, axis, scale, shift, fresh, rectified): native arrays of one\n"
+            "shape; the parameters float64 in C order, one for each index of the axis;\n"
+            "fresh: out's pages are new; rectified: with ReLU."),
     BUILTIN(slope_sums, "slope_sums(dy, x, outer, channels, inner): of contiguous arrays of one\n"
                         "dtype, which is the result's, too."),
 };

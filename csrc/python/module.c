@@ -26,6 +26,7 @@ static int add_capi(PyObject *dict)
         .relu_grad_bits_##dtype = relu_grad_bits_##dtype,
             RELU_EXT_FLOATS(CAPI_BITS, )
                 .scale_shift_relu = relu_ext_scale_shift_relu,
+        .scale_shift = relu_ext_scale_shift,
     };
     PyObject *capsule = PyCapsule_New((void *)&capi, "relu_ext._C_API", NULL);
     if (capsule == NULL)

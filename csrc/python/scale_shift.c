@@ -97,9 +97,10 @@ static bool overlaps(const struct scale_shift *s, size_t x_size, size_t y_size)
 PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    if (nargs != 6 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) || !PyArray_Check(args[3])
+    if (nargs != 7 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) || !PyArray_Check(args[3])
         || !PyArray_Check(args[4])) {
-        PyErr_SetString(PyExc_TypeError, "scale_shift(x, out, axis, scale, shift, fresh)");
+        PyErr_SetString(PyExc_TypeError,
+                        "scale_shift(x, out, axis, scale, shift, fresh, rectified)");
         return NULL;
     }
     PyArrayObject *x = (PyArrayObject *)args[0], *y = (PyArrayObject *)args[1], *copy = NULL;
@@ -109,13 +110,15 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
         return NULL;
     const struct dtype *from = relu_ext_dtype_of(x), *to = relu_ext_dtype_of(y);
     if (from == NULL || !relu_ext_can_scale_shift(from->name, "f32"))
+        return PyErr_Format(
+            PyExc_TypeError,
+            "x has dtype %S; it must be uint8, uint16, int8, int16, int32, float16, "
+            "bfloat16, float32 or float64",
+            PyArray_DESCR(x));
+    if (to == NULL || PyArray_ISBOOL(y) || !relu_ext_can_scale_shift("f32", to->name))
         return PyErr_Format(PyExc_TypeError,
-                            "x has dtype %S; it must be uint8, int16, float16, bfloat16, float32 "
-                            "or float64",
-                            PyArray_DESCR(x));
-    if (to == NULL || !relu_ext_can_scale_shift("f32", to->name))
-        return PyErr_Format(PyExc_TypeError,
-                            "%s %S; it must be float16, bfloat16, float32 or float64",
+                            "%s %S; it must be uint8, int8, float16, bfloat16, float32 or "
+                            "float64",
                             args[5] == Py_True ? "dtype is" : "out has dtype", PyArray_DESCR(y));
 
     struct scale_shift s = {
@@ -129,6 +132,7 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
                 .axis = axis,
                 .scale = PyArray_DATA(scale),
                 .shift = PyArray_DATA(shift),
+                .rectified = args[6] == Py_True,
             },
     };
     const size_t x_size = relu_ext_kernels[from->relu].size;

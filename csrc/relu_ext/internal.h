@@ -85,7 +85,7 @@ RELU_EXT_INTERNAL void relu_ext_run_grad_bits(enum relu_ext_id id, const void *d
                                               const uint8_t *bits, void *dx, size_t n,
                                               size_t total);
 
-/* A call of relu_ext_scale_shift_relu: see relu_ext.h. */
+/* A call of relu_ext_scale_shift or, if `rectified`, of its _relu: see relu_ext.h. */
 struct relu_ext_scale_shift {
     const char *x_dtype, *y_dtype;
     const void *x;
@@ -94,6 +94,7 @@ struct relu_ext_scale_shift {
     const size_t *shape;
     size_t ndim, axis;
     const double *scale, *shift;
+    bool rectified;
 };
 
 /* Whether there is a kernel from the one dtype to the other. */

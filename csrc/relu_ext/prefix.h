@@ -85,6 +85,7 @@
 #define relu_grad_bits_f64 RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_grad_bits_f64)
 #define relu_grad_bits_longdouble RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_grad_bits_longdouble)
 #define relu_ext_scale_shift_relu RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_scale_shift_relu)
+#define relu_ext_scale_shift RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_scale_shift)
 #define relu_ext_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_isa)
 #define relu_ext_available_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_available_isa)
 #define relu_ext_use_isa RELU_EXT_JOIN(RELU_EXT_PREFIX, relu_ext_use_isa)

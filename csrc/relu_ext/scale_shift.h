@@ -1,7 +1,7 @@
 /*
- * relu_ext_scale_shift_relu: y = max(x * scale + shift, 0), channel by channel, between
- * dtypes and layouts. relu_ext.c includes this and compiles it once for each
- * instruction set.
+ * relu_ext_scale_shift: y = x * scale + shift, channel by channel, between dtypes and layouts;
+ * and relu_ext_scale_shift_relu: max(y, 0). relu_ext.c includes this and compiles it once for
+ * each instruction set.
  *
  * The kernels go over contiguous elements that are in the order of y: channel by
  * channel with one scale and shift each, or interleaved, with as many scales and
@@ -15,8 +15,11 @@
 
 #include "axes.h"
 
-typedef uint8_t relu_ext_scale_shift_u8 RELU_EXT_ANY_POINTER;
+typedef int8_t relu_ext_scale_shift_i8 RELU_EXT_ANY_POINTER;
 typedef int16_t relu_ext_scale_shift_i16 RELU_EXT_ANY_POINTER;
+typedef int32_t relu_ext_scale_shift_i32 RELU_EXT_ANY_POINTER;
+typedef uint8_t relu_ext_scale_shift_u8 RELU_EXT_ANY_POINTER;
+typedef uint16_t relu_ext_scale_shift_u16 RELU_EXT_ANY_POINTER;
 typedef uint16_t relu_ext_scale_shift_f16 RELU_EXT_ANY_POINTER;
 typedef uint16_t relu_ext_scale_shift_bf16 RELU_EXT_ANY_POINTER;
 typedef float relu_ext_scale_shift_f32 RELU_EXT_ANY_POINTER;
@@ -148,34 +151,41 @@ RELU_EXT_INLINE double relu_ext_scale_shift_fma_f64(double a, double b, double c
 }
 
 /*
- * relu's rule, and for a NaN the one that is the same on every machine. From double by masks,
- * as the result may be calculated with, to be rounded again: see relu_ext_select.
+ * relu's rule if `rectified`, and for a NaN the one that is the same on every machine. That a
+ * flag decides costs nothing and halves the kernels: it only changes the constant that the bits
+ * are compared or masked with. From double by masks, as the result may be calculated with, to be
+ * rounded again: see relu_ext_select.
  */
-RELU_EXT_INLINE float relu_ext_scale_shift_relu_f32(float x)
+RELU_EXT_INLINE float relu_ext_scale_shift_result_f32(float x, bool rectified)
 {
-    const int32_t bits = (int32_t)relu_ext_float_bits(x), positive = bits > 0 ? bits : 0;
-    return relu_ext_bits_float(x != x ? 0x7FC00000 : (uint32_t)positive);
+    const int32_t bits = (int32_t)relu_ext_float_bits(x), least = rectified ? 0 : INT32_MIN;
+    const int32_t kept = bits > least ? bits : least;
+    return relu_ext_bits_float(x != x ? 0x7FC00000 : (uint32_t)kept);
 }
 
-RELU_EXT_INLINE double relu_ext_scale_shift_relu_f64(double x)
+RELU_EXT_INLINE double relu_ext_scale_shift_result_f64(double x, bool rectified)
 {
-    const uint64_t bits = relu_ext_double_bits(x), negative = 0 - (bits >> 63);
+    const uint64_t bits = relu_ext_double_bits(x), sign = (uint64_t)rectified << 63;
+    const uint64_t zero = 0 - ((bits & sign) >> 63);
     const uint64_t nan = 0 - (uint64_t)(x != x);
-    return relu_ext_bits_double((bits & ~negative & ~nan) | (nan & 0x7FF8000000000000));
+    return relu_ext_bits_double((bits & ~zero & ~nan) | (nan & 0x7FF8000000000000));
 }
 
 /* Elements in the type that is computed in. All of these are exact. */
-#define RELU_EXT_LOAD_f32_u8(x) ((float)(int32_t)(x))
+#define RELU_EXT_LOAD_f32_i8(x) ((float)(int32_t)(x))
 #define RELU_EXT_LOAD_f32_i16(x) ((float)(int32_t)(x))
+#define RELU_EXT_LOAD_f32_u8(x) ((float)(int32_t)(x))
+#define RELU_EXT_LOAD_f32_u16(x) ((float)(int32_t)(x))
 #define RELU_EXT_LOAD_f32_bf16(x) relu_ext_float_from_bf16(x)
 #define RELU_EXT_LOAD_f32_f32(x) (x)
-#define RELU_EXT_LOAD_f64_u8(x) ((double)(int32_t)(x))
 #define RELU_EXT_LOAD_f64_i16(x) ((double)(int32_t)(x))
+#define RELU_EXT_LOAD_f64_i32(x) ((double)(x))
+#define RELU_EXT_LOAD_f64_u8(x) ((double)(int32_t)(x))
 #define RELU_EXT_LOAD_f64_bf16(x) ((double)relu_ext_float_from_bf16(x))
 #define RELU_EXT_LOAD_f64_f32(x) ((double)(x))
 #define RELU_EXT_LOAD_f64_f64(x) (x)
 
-/* To float, rounded to odd, to be rounded to fewer bits afterwards; x >= 0, or the NaN. */
+/* To float, rounded to odd, to be rounded to fewer bits afterwards; a NaN stays one. */
 RELU_EXT_INLINE float relu_ext_scale_shift_to_odd(double x)
 {
     float y = (float)x;
@@ -186,55 +196,126 @@ RELU_EXT_INLINE float relu_ext_scale_shift_to_odd(double x)
     return relu_ext_bits_float(bits + (uint32_t)((up - down) & (0 - even)));
 }
 
-#define RELU_EXT_STORE_f32_bf16(y) relu_ext_bf16_from_float(y)
-#define RELU_EXT_STORE_f32_f32(y) (y)
-#define RELU_EXT_STORE_f64_f16(y) relu_ext_f16_from_float(relu_ext_scale_shift_to_odd(y))
-#define RELU_EXT_STORE_f64_bf16(y) relu_ext_bf16_from_float(relu_ext_scale_shift_to_odd(y))
-#define RELU_EXT_STORE_f64_f32(y) ((float)(y))
-#define RELU_EXT_STORE_f64_f64(y) (y)
+/*
+ * To the nearest integer, to even, from -least to most, and NaN to 0: in the last bits of the
+ * sum with a number whose last place is 1, which every instruction set can do. NaN and the ends
+ * of the range by bits and masks, as compilers would make branches of comparisons.
+ */
+RELU_EXT_INLINE uint8_t relu_ext_scale_shift_f32_to_8(float x, float least, float most)
+{
+    const uint32_t bits = relu_ext_float_bits(x), sign = bits & 0x80000000;
+    const uint32_t negative = (uint32_t)((int32_t)bits >> 31);
+    const uint32_t limit = (relu_ext_float_bits(least) & negative)
+                           | (relu_ext_float_bits(most) & ~negative);
+    const int32_t magnitude = (int32_t)(bits ^ sign), end = (int32_t)limit;
+    const uint32_t clipped = (uint32_t)(magnitude < end ? magnitude : end);
+    const uint32_t number = (uint32_t)((magnitude - 0x7F800001) >> 31);
+    return (uint8_t)relu_ext_float_bits(relu_ext_bits_float(sign | (clipped & number)) + 0x1.8p23f);
+}
+
+/* The sum as an element of y. To 8 bits by way of a float, which has enough more of them. */
+#define RELU_EXT_STORE_f32_i8(x, rectified)                                            \
+    (int8_t)relu_ext_scale_shift_f32_to_8(x, rectified ? 0 : 128, 127)
+#define RELU_EXT_STORE_f32_u8(x, rectified)                                            \
+    ((void)(rectified), relu_ext_scale_shift_f32_to_8(x, 0, 255))
+#define RELU_EXT_STORE_f32_bf16(x, rectified)                                          \
+    relu_ext_bf16_from_float(relu_ext_scale_shift_result_f32(x, rectified))
+#define RELU_EXT_STORE_f32_f32(x, rectified) relu_ext_scale_shift_result_f32(x, rectified)
+#define RELU_EXT_STORE_f64_i8(x, rectified)                                            \
+    RELU_EXT_STORE_f32_i8(relu_ext_scale_shift_to_odd(x), rectified)
+#define RELU_EXT_STORE_f64_u8(x, rectified)                                            \
+    RELU_EXT_STORE_f32_u8(relu_ext_scale_shift_to_odd(x), rectified)
+#define RELU_EXT_STORE_f64_f16(x, rectified)                                           \
+    relu_ext_f16_from_float(                                                           \
+        relu_ext_scale_shift_to_odd(relu_ext_scale_shift_result_f64(x, rectified)))
+#define RELU_EXT_STORE_f64_bf16(x, rectified)                                          \
+    relu_ext_bf16_from_float(                                                          \
+        relu_ext_scale_shift_to_odd(relu_ext_scale_shift_result_f64(x, rectified)))
+#define RELU_EXT_STORE_f64_f32(x, rectified)                                           \
+    ((float)relu_ext_scale_shift_result_f64(x, rectified))
+#define RELU_EXT_STORE_f64_f64(x, rectified) relu_ext_scale_shift_result_f64(x, rectified)
 
 /*
- * dtypes of x and y, and of what is computed in: X(x, y, compute). f16 is converted by the
- * instructions of conversions.h, before and after the kernels of f32.
+ * dtypes of x and y, and of what is computed in: X(x, y, compute). Those that are asked for most
+ * are made in one loop; the others in two, by way of what the first of them leaves in L1. f16 is
+ * converted by the instructions of isa.h.
  */
-#define RELU_EXT_SCALE_SHIFT_FROM(X, x, ...)                                           \
-    X(x, bf16, f32, __VA_ARGS__)                                                       \
-    X(x, f32, f32, __VA_ARGS__)                                                        \
-    X(x, f64, f64, __VA_ARGS__)
 #define RELU_EXT_SCALE_SHIFT_IN_ONE(X, ...)                                            \
-    RELU_EXT_SCALE_SHIFT_FROM(X, u8, __VA_ARGS__)                                      \
-    RELU_EXT_SCALE_SHIFT_FROM(X, i16, __VA_ARGS__)                                     \
-    RELU_EXT_SCALE_SHIFT_FROM(X, bf16, __VA_ARGS__)                                    \
-    RELU_EXT_SCALE_SHIFT_FROM(X, f32, __VA_ARGS__)                                     \
+    X(u8, u8, f32, __VA_ARGS__)                                                        \
+    X(u8, i8, f32, __VA_ARGS__)                                                        \
+    X(u8, bf16, f32, __VA_ARGS__)                                                      \
+    X(u8, f32, f32, __VA_ARGS__)                                                       \
+    X(u8, f64, f64, __VA_ARGS__)                                                       \
+    X(u16, f32, f32, __VA_ARGS__)                                                      \
+    X(i8, f32, f32, __VA_ARGS__)                                                       \
+    X(i16, bf16, f32, __VA_ARGS__)                                                     \
+    X(i16, f32, f32, __VA_ARGS__)                                                      \
+    X(i16, f64, f64, __VA_ARGS__)                                                      \
+    X(i32, f32, f64, __VA_ARGS__)                                                      \
+    X(bf16, bf16, f32, __VA_ARGS__)                                                    \
+    X(bf16, f32, f32, __VA_ARGS__)                                                     \
+    X(bf16, f64, f64, __VA_ARGS__)                                                     \
+    X(f32, i8, f32, __VA_ARGS__)                                                       \
+    X(f32, u8, f32, __VA_ARGS__)                                                       \
+    X(f32, bf16, f32, __VA_ARGS__)                                                     \
+    X(f32, f32, f32, __VA_ARGS__)                                                      \
+    X(f32, f64, f64, __VA_ARGS__)                                                      \
+    X(f64, i8, f64, __VA_ARGS__)                                                       \
+    X(f64, u8, f64, __VA_ARGS__)                                                       \
     X(f64, f16, f64, __VA_ARGS__)                                                      \
     X(f64, bf16, f64, __VA_ARGS__)                                                     \
     X(f64, f32, f64, __VA_ARGS__)                                                      \
     X(f64, f64, f64, __VA_ARGS__)
+/* x to f32, and that to f16. */
 #define RELU_EXT_SCALE_SHIFT_TO_F16(X, ...)                                            \
     X(u8, f16, f32, __VA_ARGS__)                                                       \
+    X(u16, f16, f32, __VA_ARGS__)                                                      \
+    X(i8, f16, f32, __VA_ARGS__)                                                       \
     X(i16, f16, f32, __VA_ARGS__)                                                      \
     X(bf16, f16, f32, __VA_ARGS__)                                                     \
     X(f32, f16, f32, __VA_ARGS__)
-#define RELU_EXT_SCALE_SHIFT_FROM_F16(X, ...)                                                   \
-    RELU_EXT_SCALE_SHIFT_FROM(X, f16, __VA_ARGS__)                                              \
-    X(f16, f16, f32, __VA_ARGS__)
+/* The numbers of x as they are, in f32, or in f64 for i32, and from those to y. */
+#define RELU_EXT_SCALE_SHIFT_CONVERTED(X, ...)                                         \
+    X(u16, u8, f32, __VA_ARGS__)                                                       \
+    X(u16, i8, f32, __VA_ARGS__)                                                       \
+    X(u16, bf16, f32, __VA_ARGS__)                                                     \
+    X(u16, f64, f64, __VA_ARGS__)                                                      \
+    X(i8, u8, f32, __VA_ARGS__)                                                        \
+    X(i8, i8, f32, __VA_ARGS__)                                                        \
+    X(i8, bf16, f32, __VA_ARGS__)                                                      \
+    X(i8, f64, f64, __VA_ARGS__)                                                       \
+    X(i16, u8, f32, __VA_ARGS__)                                                       \
+    X(i16, i8, f32, __VA_ARGS__)                                                       \
+    X(i32, u8, f64, __VA_ARGS__)                                                       \
+    X(i32, i8, f64, __VA_ARGS__)                                                       \
+    X(i32, f16, f64, __VA_ARGS__)                                                      \
+    X(i32, bf16, f64, __VA_ARGS__)                                                     \
+    X(i32, f64, f64, __VA_ARGS__)                                                      \
+    X(bf16, u8, f32, __VA_ARGS__)                                                      \
+    X(bf16, i8, f32, __VA_ARGS__)                                                      \
+    X(f16, u8, f32, __VA_ARGS__)                                                       \
+    X(f16, i8, f32, __VA_ARGS__)                                                       \
+    X(f16, f16, f32, __VA_ARGS__)                                                      \
+    X(f16, bf16, f32, __VA_ARGS__)                                                     \
+    X(f16, f32, f32, __VA_ARGS__)                                                      \
+    X(f16, f64, f64, __VA_ARGS__)
 #define RELU_EXT_SCALE_SHIFT_PAIRS(X, ...)                                                      \
     RELU_EXT_SCALE_SHIFT_IN_ONE(X, __VA_ARGS__)                                                 \
     RELU_EXT_SCALE_SHIFT_TO_F16(X, __VA_ARGS__)                                                 \
-    RELU_EXT_SCALE_SHIFT_FROM_F16(X, __VA_ARGS__)
+    RELU_EXT_SCALE_SHIFT_CONVERTED(X, __VA_ARGS__)
 
 /* n elements; `each`: a scale and a shift for every one of them, else one for all. */
 typedef void relu_ext_scale_shift_kernel(const void *x, const void *scale, const void *shift,
-                                         void *y, size_t n, bool each);
+                                         void *y, size_t n, bool each, bool rectified);
 
 #define RELU_EXT_SCALE_SHIFT_ELEMENT(x, y, compute, hardware, scale, shift)               \
-    RELU_EXT_STORE_##compute##_##y(relu_ext_scale_shift_relu_##compute(                   \
+    RELU_EXT_STORE_##compute##_##y(                                                       \
         relu_ext_scale_shift_fma_##compute(RELU_EXT_LOAD_##compute##_##x(from[i]), scale, \
-                                           shift, hardware)))
+                                           shift, hardware), rectified)
 #define RELU_EXT_DEFINE_SCALE_SHIFT(x, y, compute, isa, target, hardware)                  \
     static target void relu_ext_scale_shift_##x##_##y##_##isa(                             \
         const void *in, const void *scale, const void *shift, void *out, size_t n,         \
-        bool each)                                                                         \
+        bool each, bool rectified)                                                         \
     {                                                                                      \
         const relu_ext_scale_shift_##x *from = in;                                         \
         const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;             \
@@ -258,7 +339,7 @@ enum { RELU_EXT_PART_ELEMENTS = 256 };
 #define RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16(x, y, compute, isa, target, hardware)                \
     static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
         const void *in, const void *scale, const void *shift, void *out, size_t n,              \
-        bool each)                                                                              \
+        bool each, bool rectified)                                                              \
     {                                                                                           \
         const relu_ext_scale_shift_##x *from = in;                                              \
         const float *scales = scale, *shifts = shift;                                           \
@@ -268,25 +349,58 @@ enum { RELU_EXT_PART_ELEMENTS = 256 };
             const size_t now = n - i < RELU_EXT_PART_ELEMENTS ? n - i : RELU_EXT_PART_ELEMENTS; \
             const size_t parameter = each ? i : 0;                                              \
             relu_ext_scale_shift_##x##_f32_##isa(from + i, scales + parameter,                  \
-                                        shifts + parameter, part, now, each);                   \
+                                        shifts + parameter, part, now, each, rectified);        \
             relu_ext_floats_to_f16(to + i, part, now, &relu_ext_f16_##isa);                     \
         }                                                                                       \
     }
-#define RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16(x, y, compute, isa, target, hardware)              \
+
+/* What the numbers of x are converted to. */
+#define RELU_EXT_SCALE_SHIFT_WAY_u16 f32
+#define RELU_EXT_SCALE_SHIFT_WAY_i8 f32
+#define RELU_EXT_SCALE_SHIFT_WAY_i16 f32
+#define RELU_EXT_SCALE_SHIFT_WAY_i32 f64
+#define RELU_EXT_SCALE_SHIFT_WAY_bf16 f32
+#define RELU_EXT_SCALE_SHIFT_WAY_f16 f32
+#define RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(x, way, isa, target)                          \
+    static target void relu_ext_scale_shift_load_##x##_##isa(                          \
+        relu_ext_scale_shift_##way *to, const void *in, size_t n)                      \
+    {                                                                                  \
+        const relu_ext_scale_shift_##x *from = in;                                     \
+        RELU_EXT_NO_OVERLAP                                                            \
+        for (size_t i = 0; i < n; i++)                                                 \
+            to[i] = RELU_EXT_LOAD_##way##_##x(from[i]);                                \
+    }
+#define RELU_EXT_DEFINE_SCALE_SHIFT_LOADS(isa, target)                                 \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(u16, f32, isa, target)                            \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(i8, f32, isa, target)                             \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(i16, f32, isa, target)                            \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(i32, f64, isa, target)                            \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOAD(bf16, f32, isa, target)                           \
+    static target void relu_ext_scale_shift_load_f16_##isa(                            \
+        relu_ext_scale_shift_f32 *to, const void *in, size_t n)                        \
+    {                                                                                  \
+        relu_ext_floats_from_f16((float *)to, in, n, &relu_ext_f16_##isa);             \
+    }
+#define RELU_EXT_DEFINE_SCALE_SHIFT_CONVERTED(x, y, compute, isa, target, hardware)    \
+    RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF(RELU_EXT_SCALE_SHIFT_WAY_##x, x, y, compute, isa, target)
+#define RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF(...)                                     \
+    RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF_(__VA_ARGS__)
+#define RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF_(way, x, y, compute, isa, target)                 \
     static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
         const void *in, const void *scale, const void *shift, void *out, size_t n,              \
-        bool each)                                                                              \
+        bool each, bool rectified)                                                              \
     {                                                                                           \
-        const relu_ext_scale_shift_f16 *from = in;                                              \
+        const relu_ext_scale_shift_##x *from = in;                                              \
         const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
         relu_ext_scale_shift_##y *to = out;                                                     \
-        float part[RELU_EXT_PART_ELEMENTS];                                                     \
+        _Alignas(64) char memory[RELU_EXT_PART_ELEMENTS * sizeof(relu_ext_scale_shift_##way)];  \
+        relu_ext_scale_shift_##way *part = (relu_ext_scale_shift_##way *)memory;                \
         for (size_t i = 0; i < n; i += RELU_EXT_PART_ELEMENTS) {                                \
             const size_t now = n - i < RELU_EXT_PART_ELEMENTS ? n - i : RELU_EXT_PART_ELEMENTS; \
             const size_t parameter = each ? i : 0;                                              \
-            relu_ext_floats_from_f16(part, from + i, now, &relu_ext_f16_##isa);                 \
-            relu_ext_scale_shift_f32_##y##_##isa(part, scales + parameter, shifts + parameter,  \
-                                        to + i, now, each);                                     \
+            relu_ext_scale_shift_load_##x##_##isa(part, from + i, now);                         \
+            relu_ext_scale_shift_##way##_##y##_##isa(part, scales + parameter,                  \
+                                        shifts + parameter, to + i, now, each, rectified);      \
         }                                                                                       \
     }
 
@@ -362,7 +476,8 @@ typedef uint64_t relu_ext_scale_shift_b64 RELU_EXT_ANY_POINTER;
 #define RELU_EXT_DEFINE_SCALE_SHIFTS(isa, target, condition)                                  \
     RELU_EXT_SCALE_SHIFT_IN_ONE(RELU_EXT_DEFINE_SCALE_SHIFT, isa, target, RELU_EXT_FMA_##isa) \
     RELU_EXT_SCALE_SHIFT_TO_F16(RELU_EXT_DEFINE_SCALE_SHIFT_TO_F16, isa, target, )            \
-    RELU_EXT_SCALE_SHIFT_FROM_F16(RELU_EXT_DEFINE_SCALE_SHIFT_FROM_F16, isa, target, )        \
+    RELU_EXT_DEFINE_SCALE_SHIFT_LOADS(isa, target)                                            \
+    RELU_EXT_SCALE_SHIFT_CONVERTED(RELU_EXT_DEFINE_SCALE_SHIFT_CONVERTED, isa, target, )      \
     RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b8, isa, target)                                         \
     RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b16, isa, target)                                        \
     RELU_EXT_DEFINE_SCALE_SHIFT_COPY(b32, isa, target)                                        \
@@ -412,16 +527,23 @@ struct relu_ext_scale_shift_isa {
 RELU_EXT_ISAS(RELU_EXT_DEFINE_SCALE_SHIFT_ISA)
 
 enum {
-    RELU_EXT_SCALE_SHIFT_DIMS = 64,      /* as many as NumPy has */
-    RELU_EXT_SCALE_SHIFT_CHANNELS = 512, /* at a time */
+    RELU_EXT_SCALE_SHIFT_DIMS = 64, /* as many as NumPy has */
     /*
-     * Elements that are worked on at a time, where it is not rows. Not 4096 bytes of y: the
-     * stores of y and the loads of the parameters would then be at the same places of their
-     * pages, and processors tell such addresses apart late. With 16-bit elements these are too
-     * few to stream.
+     * Bytes for the parameters, which come first, and the blocks on their way from or to another
+     * layout, which take the rest.
      */
-    RELU_EXT_SCALE_SHIFT_BLOCK = 768,
-    RELU_EXT_SCALE_SHIFT_PLANES = 32, /* channels of such a block at most, channel by channel */
+    RELU_EXT_SCALE_SHIFT_MEMORY = 10 << 10,
+    /* At a time, in the type that is computed in. */
+    RELU_EXT_SCALE_SHIFT_CHANNEL_BYTES = 2048,
+    /*
+     * Parameters of as many bytes belong to the elements that are worked on at a time, where it
+     * is not rows. With floats, these are not 4096 bytes of y: the stores of y and the loads of
+     * the parameters would then be at the same places of their pages, and processors tell such
+     * addresses apart late. With 16-bit elements these are too few to stream.
+     */
+    RELU_EXT_SCALE_SHIFT_BLOCK_BYTES = 3072,
+    RELU_EXT_SCALE_SHIFT_PIXELS = 1536, /* as many, channel by channel, all channels counted */
+    RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
 };
 
 /* A call on its way: what does not change from one run of pixels to the next. */
@@ -433,10 +555,14 @@ struct relu_ext_scale_shift_walk {
     /* Of one pixel's channels, and from pixel to pixel, in bytes. */
     ptrdiff_t x_channel, x_next, y_channel, y_next;
     bool interleaved; /* the order of the work; else channel by channel */
+    bool rectified;
+    bool x_flat, y_flat; /* whether it is in the order of the work */
     size_t channels, pixels;
     /* Of what is computed in; relu_ext_repeated if interleaved. */
     char *scale, *shift;
     size_t parameter_size;
+    char *blocks;    /* memory for what is on its way from or to another layout */
+    size_t elements; /* at a time, where it is not rows or planes */
 };
 
 /* A run of contiguous elements: of x and y, and the parameters of the first. */
@@ -451,7 +577,7 @@ static void relu_ext_scale_shift_part(void *context, size_t at, char *y, size_t 
     const struct relu_ext_scale_shift_walk *w = run->w;
     const size_t i = at / w->pair->y_size, parameter = w->interleaved ? i * w->parameter_size : 0;
     w->kernel(run->x + i * w->pair->x_size, run->scale + parameter, run->shift + parameter, y,
-              bytes / w->pair->y_size, w->interleaved);
+              bytes / w->pair->y_size, w->interleaved, w->rectified);
 }
 
 /*
@@ -479,17 +605,15 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
 {
     const ptrdiff_t x_size = (ptrdiff_t)w->pair->x_size, y_size = (ptrdiff_t)w->pair->y_size;
     const ptrdiff_t channels = (ptrdiff_t)w->channels;
-    _Alignas(64) char x_block[2 * RELU_EXT_SCALE_SHIFT_BLOCK * sizeof(double)];
-    _Alignas(64) char y_block[2 * RELU_EXT_SCALE_SHIFT_BLOCK * sizeof(double)];
+    const bool x_flat = w->x_flat, y_flat = w->y_flat;
+    char *x_block = w->blocks;
 
     if (w->interleaved) {
-        const bool x_flat = w->x_channel == x_size && w->x_next == channels * x_size;
-        const bool y_flat = w->y_channel == y_size && w->y_next == channels * y_size;
         if (x_flat && y_flat) {
             const size_t total = w->channels * w->pixels;
             /* The first step takes y to a boundary of 64 bytes, the others stay there. */
             size_t n = -(uintptr_t)y % 64 / w->pair->y_size;
-            for (size_t i = 0; i < total; i += n, n = RELU_EXT_SCALE_SHIFT_BLOCK) {
+            for (size_t i = 0; i < total; i += n, n = w->elements) {
                 n = n < total - i ? n : total - i;
                 relu_ext_scale_shift_run(w, x + i * w->pair->x_size, y + i * w->pair->y_size,
                                          i % w->channels, n, true);
@@ -501,8 +625,9 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
                 relu_ext_scale_shift_run(w, x, y, 0, w->channels, false);
             return;
         }
-        size_t step = RELU_EXT_SCALE_SHIFT_BLOCK / w->channels;
+        size_t step = w->elements / w->channels;
         step = step > 16 ? step / 16 * 16 : step;
+        char *y_block = w->blocks + (x_flat ? 0 : step * w->channels * w->pair->x_size);
         for (size_t i = 0, n; i < w->pixels; i += n) {
             n = step < w->pixels - i ? step : w->pixels - i;
             const char *from = x_flat ? x : x_block;
@@ -520,15 +645,16 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
         return;
     }
 
-    const bool x_flat = w->x_next == x_size, y_flat = w->y_next == y_size;
     for (size_t first = 0, planes; first < w->channels; first += planes) {
         planes = w->channels - first;
         if (!(x_flat && y_flat) && planes > RELU_EXT_SCALE_SHIFT_PLANES)
             planes = RELU_EXT_SCALE_SHIFT_PLANES;
         const char *x_first = x + (ptrdiff_t)first * w->x_channel;
         char *y_first = y + (ptrdiff_t)first * w->y_channel;
-        size_t step = x_flat && y_flat ? w->pixels
-                                       : 2 * RELU_EXT_SCALE_SHIFT_BLOCK / planes / 16 * 16;
+        const size_t fitting = w->elements / planes;
+        const size_t step = x_flat && y_flat ? w->pixels
+                                             : (fitting > 16 ? fitting / 16 * 16 : fitting);
+        char *y_block = w->blocks + (x_flat ? 0 : step * planes * w->pair->x_size);
         for (size_t i = 0, n; i < w->pixels; i += n) {
             n = step < w->pixels - i ? step : w->pixels - i;
             const char *from = x_first + (ptrdiff_t)i * w->x_next;
@@ -577,8 +703,10 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
     const struct relu_ext_scale_shift_pair *pair = &relu_ext_scale_shift_pairs[pair_index];
     const ptrdiff_t x_size = (ptrdiff_t)pair->x_size, y_size = (ptrdiff_t)pair->y_size;
     static const unsigned char log2_size[] = {0, 0, 1, 0, 2, 0, 0, 0, 3};
-    _Alignas(64) double scale[RELU_EXT_SCALE_SHIFT_BLOCK + RELU_EXT_SCALE_SHIFT_CHANNELS];
-    _Alignas(64) double shift[RELU_EXT_SCALE_SHIFT_BLOCK + RELU_EXT_SCALE_SHIFT_CHANNELS];
+    const size_t parameter_size = pair->in_f64 ? sizeof(double) : sizeof(float);
+    const size_t most_channels = RELU_EXT_SCALE_SHIFT_CHANNEL_BYTES / parameter_size;
+    const size_t block = RELU_EXT_SCALE_SHIFT_BLOCK_BYTES / parameter_size;
+    _Alignas(64) char memory[RELU_EXT_SCALE_SHIFT_MEMORY];
     /* In the order of y, without the channels'. */
     struct relu_ext_axis axes[RELU_EXT_SCALE_SHIFT_DIMS];
     size_t count = 0;
@@ -606,9 +734,9 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
         .copy_y = isa->copies[log2_size[pair->y_size]],
         .stream_block = streamer,
         .interleaved = y_interleaved || (!y_planar && x_interleaved),
-        .scale = (char *)scale,
-        .shift = (char *)shift,
-        .parameter_size = pair->in_f64 ? sizeof(double) : sizeof(float),
+        .rectified = call->rectified,
+        .scale = memory,
+        .parameter_size = parameter_size,
         .x_next = inner.other,
         .y_next = inner.step,
         .pixels = inner.n,
@@ -629,14 +757,30 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
 
     for (size_t first = 0; first < channels; first += w.channels) {
         const size_t from = reversed ? channels - 1 - first : first;
-        w.channels = channels - first < RELU_EXT_SCALE_SHIFT_CHANNELS
-                         ? channels - first
-                         : RELU_EXT_SCALE_SHIFT_CHANNELS;
-        size_t needed = w.channels;
-        if (w.interleaved && w.channels < RELU_EXT_SCALE_SHIFT_BLOCK / inner.n)
+        w.channels = channels - first < most_channels ? channels - first : most_channels;
+        const ptrdiff_t next = w.interleaved ? (ptrdiff_t)w.channels : 1;
+        w.x_flat = inner.other == next * x_size && (!w.interleaved || x_channel == x_size);
+        w.y_flat = inner.step == next * y_size && (!w.interleaved || y_channel == y_size);
+
+        size_t needed = w.channels, fixed = 2 * w.channels * parameter_size, each = 0;
+        w.elements = RELU_EXT_SCALE_SHIFT_PIXELS;
+        if (w.interleaved) {
+            w.elements = block;
+            each = 2 * parameter_size;
+            fixed = 0;
+        }
+        const size_t moved = (w.x_flat ? 0 : pair->x_size) + (w.y_flat ? 0 : pair->y_size);
+        if (moved > 0) {
+            const size_t room = (sizeof memory - 128 - fixed) / (moved + each);
+            w.elements = w.elements < room ? w.elements : room;
+        }
+        if (w.interleaved && w.channels < w.elements / inner.n)
             needed *= inner.n;
-        else if (w.interleaved)
-            needed += RELU_EXT_SCALE_SHIFT_BLOCK;
+        else if (w.interleaved) /* all begin with the first channel, unless there are no blocks */
+            needed = w.elements + (moved > 0 ? 0 : w.channels);
+        const size_t parameter_bytes = (needed * parameter_size + 63) / 64 * 64;
+        w.shift = w.scale + parameter_bytes;
+        w.blocks = w.shift + parameter_bytes;
         relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from,
                                         reversed ? -1 : 1, w.channels, needed);
         relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from,

@@ -1,0 +1,61 @@
+"""What is asked of arguments by the functions that are no ufuncs."""
+
+import operator
+
+import numpy as np
+
+_MaskedArray = np.ma.MaskedArray
+
+
+def as_array(x, name, keep_mask=False):
+    """`np.asarray`, unless that would drop a mask, compute a lazy array or hide what is no array.
+
+    Parameters
+    ----------
+    x : array_like
+    name : str
+        The argument's, for errors.
+    keep_mask : bool, optional
+        Whether a masked array, and every other subclass, stays what it is.
+    """
+    if type(x) is np.ndarray:
+        return x
+    if not keep_mask:
+        refuse_mask(x, name)
+        if isinstance(x, (list, tuple)):
+            for item in x:
+                refuse_mask(item, f"an item of {name}")
+    # xarray's objects have the method, too, and answer None where they hold no lazy arrays.
+    graph = getattr(x, "__dask_graph__", None)
+    if graph is not None and graph() is not None:
+        raise TypeError(
+            f"{name} is a lazy {type(x).__name__}; it must be computed first: call this function "
+            f"in map_blocks or apply_ufunc, block by block, or pass {name}.compute()"
+        )
+    array = np.asanyarray(x) if keep_mask else np.asarray(x)
+    # What NumPy makes of an object that it cannot look into.
+    if array.dtype == object and array.ndim == 0:
+        instead = f": pass {name}.toarray()" if hasattr(x, "toarray") else ""
+        kind = "None" if x is None else f"a {type(x).__name__}"
+        raise TypeError(f"{name} is {kind}; it must be an array of numbers{instead}")
+    return array
+
+
+def refuse_mask(x, name):
+    if isinstance(x, _MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask this function would lose; it must be a plain "
+            f"one: pass {name}.filled(value), or {name}.data for what lies under the mask, too"
+        )
+
+
+def axis_index(axis, ndim, of="x", name="axis"):
+    """The axis of the array `of`, counted from the front."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        kind = "None" if axis is None else f"a {type(axis).__name__}"
+        raise TypeError(f"{name} is {kind}; it must be an integer") from None
+    if not -ndim <= index < ndim:
+        raise np.exceptions.AxisError(f"{name} is {index}, and {of} has {ndim} dimensions")
+    return index % ndim
