@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from relu_ext._arguments import as_array, refuse_mask
 from relu_ext._core import bits as _run
 
 
@@ -35,8 +36,8 @@ def relu_bits(x, out=None, bits=None):
     Raises
     ------
     TypeError
-        For other dtypes, and if `out` or `bits` is not an ndarray of the right one.
-        Nothing is written.
+        For other dtypes, for masked, lazy and sparse arrays, and if `out` or `bits` is not
+        an ndarray of the right dtype. Nothing is written.
     ValueError
         If `out` or `bits` is read-only, of another shape or not in C order, or if they
         overlap in a way that does not work. Nothing is written.
@@ -55,7 +56,7 @@ def relu_bits(x, out=None, bits=None):
     >>> relu_grad_bits(np.ones(4), bits)
     array([0., 1., 0., 1.])
     """
-    given, x = x, _in_c_order(x)
+    given, x = x, _in_c_order(x, "x")
     size = (x.size + 7) // 8
     if out is not None:
         _check_out(out, given, x, "x")
@@ -90,8 +91,8 @@ def relu_grad_bits(dy, bits, out=None):
     Raises
     ------
     TypeError
-        For other dtypes, and if `out` or `bits` is not an ndarray of the right one.
-        Nothing is written.
+        For other dtypes, for masked, lazy and sparse arrays, and if `out` or `bits` is not
+        an ndarray of the right dtype. Nothing is written.
     ValueError
         If `bits` is of another shape, or `out` is read-only, of another shape, not in C
         order or overlaps the bits. Nothing is written.
@@ -100,22 +101,22 @@ def relu_grad_bits(dy, bits, out=None):
     --------
     relu_bits : the forward pass, with an example.
     """
-    given, dy = dy, _in_c_order(dy)
+    given, dy = dy, _in_c_order(dy, "dy")
     _check_bits(bits, (dy.size + 7) // 8, "dy")
     if out is not None:
         _check_out(out, given, dy, "dy")
     return _run(dy, bits, out, True)
 
 
-def _in_c_order(x):
-    if type(x) is not np.ndarray:
-        x = np.asarray(x)
+def _in_c_order(x, name):
+    x = as_array(x, name)
     if x.flags.c_contiguous and x.dtype.isnative:
         return x
     return x.astype(x.dtype.newbyteorder("="), order="C")
 
 
 def _check_out(out, given, array, name):
+    refuse_mask(out, "out")
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
     in_place, out = out is given, np.asarray(out)  # a subclass may say something else of itself
@@ -130,6 +131,7 @@ def _check_out(out, given, array, name):
 
 
 def _check_bits(bits, size, name):
+    refuse_mask(bits, "bits")
     if not isinstance(bits, np.ndarray):
         raise TypeError(f"bits must be an ndarray of uint8, not {type(bits).__name__}")
     bits = np.asarray(bits)

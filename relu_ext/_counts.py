@@ -1,8 +1,6 @@
 """How sparse activations are, and which units fire."""
 
-import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
-
+from relu_ext._arguments import as_array, axis_index
 from relu_ext._core import count
 
 _SHARE_OF_ZEROS, _FIRING, _NEVER_FIRING = range(3)
@@ -25,7 +23,8 @@ def sparsity(y):
     Raises
     ------
     TypeError
-        For complex, datetime, timedelta, object and string dtypes.
+        For complex, datetime, timedelta, object and string dtypes, and for masked, lazy
+        and sparse arrays.
 
     Notes
     -----
@@ -64,8 +63,8 @@ def activity(y, axis=0):
     Raises
     ------
     TypeError
-        For complex, datetime, timedelta, object and string dtypes, and for an `axis`
-        that is no integer.
+        For complex, datetime, timedelta, object and string dtypes, for an `axis` that is
+        no integer, and for masked, lazy and sparse arrays.
     numpy.exceptions.AxisError
         If `y` has no such axis.
     ValueError
@@ -113,8 +112,8 @@ def dead_units(y, axis=0):
     Raises
     ------
     TypeError
-        For complex, datetime, timedelta, object and string dtypes, and for an `axis`
-        that is no integer.
+        For complex, datetime, timedelta, object and string dtypes, for an `axis` that is
+        no integer, and for masked, lazy and sparse arrays.
     numpy.exceptions.AxisError
         If `y` has no such axis.
     ValueError
@@ -141,8 +140,7 @@ def dead_units(y, axis=0):
 
 
 def _native(y):
-    if type(y) is not np.ndarray:
-        y = np.asarray(y)
+    y = as_array(y, "y")
     return y if y.dtype.isnative else y.astype(y.dtype.newbyteorder("="))
 
 
@@ -153,4 +151,7 @@ def _axes(y, axis):
         return (1 << ndim) - 1
     if type(axis) is int and -ndim <= axis < ndim:
         return 1 << axis % ndim
-    return sum(1 << i for i in normalize_axis_tuple(axis, ndim, "axis"))
+    indices = [axis_index(i, ndim, "y") for i in (axis if isinstance(axis, tuple) else (axis,))]
+    if len(set(indices)) < len(indices):
+        raise ValueError(f"axis is {axis}, with a repeated axis; each must be there once")
+    return sum(1 << i for i in indices)

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
+from relu_ext._arguments import as_array, axis_index
 from relu_ext._core import convert, leaky_relu, slope_sums
 
 
@@ -31,7 +31,7 @@ def prelu(x, slope, axis=1, out=None):
     Raises
     ------
     TypeError
-        For dtypes that `leaky_relu` does not know.
+        For dtypes that `leaky_relu` does not know, and for lazy and sparse arrays.
     numpy.exceptions.AxisError
         If `x` has no such axis.
     ValueError
@@ -54,11 +54,11 @@ def prelu(x, slope, axis=1, out=None):
     array([[-1.  , -0.5 ],
            [ 3.  , -0.25]])
     """
-    x = np.asanyarray(x)
-    axis = normalize_axis_index(axis, x.ndim)
+    x = as_array(x, "x", keep_mask=True)
+    axis = axis_index(axis, x.ndim)
     if isinstance(slope, (int, float)):  # takes the dtype of x, as an array would not
         return leaky_relu(x, slope, out=out)
-    slope = np.asanyarray(slope)
+    slope = as_array(slope, "slope", keep_mask=True)
     if slope.ndim > 1 or slope.size not in (1, x.shape[axis]):
         raise ValueError(
             f"slope has shape {slope.shape}; it must be one number, or one for each of the "
@@ -90,7 +90,8 @@ def prelu_slope_grad(dy, x, axis=1):
     Raises
     ------
     TypeError
-        For other dtypes, and a `dy` that cannot be cast to that of `x`.
+        For other dtypes, a `dy` that cannot be cast to that of `x`, and for masked, lazy
+        and sparse arrays.
     numpy.exceptions.AxisError
         If `x` has no such axis.
     ValueError
@@ -110,7 +111,7 @@ def prelu_slope_grad(dy, x, axis=1):
     >>> prelu_slope_grad(np.ones((2, 2)), np.array([[-2., 1.], [3., -4.]]))
     array([-2., -4.])
     """
-    x, dy = np.asarray(x), np.asarray(dy)
+    x, dy = as_array(x, "x"), as_array(dy, "dy")
     dtype = x.dtype.newbyteorder("=")
     if not np.can_cast(dy.dtype, dtype, "same_kind"):
         raise TypeError(f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}")
@@ -120,7 +121,7 @@ def prelu_slope_grad(dy, x, axis=1):
     if axis is None:
         outer, channels, inner = 1, 1, x.size
     else:
-        axis = normalize_axis_index(axis, x.ndim)
+        axis = axis_index(axis, x.ndim)
         outer, channels = math.prod(x.shape[:axis]), x.shape[axis]
         inner = math.prod(x.shape[axis + 1 :])
     grad = slope_sums(dy, x, outer, channels, inner)

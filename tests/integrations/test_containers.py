@@ -16,6 +16,7 @@ from relu_ext import (
     relu_grad,
     relu_grad_,
     relu_grad_bits,
+    scale_shift,
     scale_shift_relu,
     sparsity,
 )
@@ -117,6 +118,7 @@ NOT_UFUNCS = {
     "prelu_slope_grad": lambda x: prelu_slope_grad(x, x),
     "relu_bits": lambda x: relu_bits(x)[0],
     "relu_grad_bits": lambda x: relu_grad_bits(x, relu_bits(x)[1]),
+    "scale_shift": lambda x: scale_shift(x, 2, 1),
     "scale_shift_relu": lambda x: scale_shift_relu(x, 2, 1),
     "sparsity": sparsity,
     "activity": activity,
@@ -131,8 +133,17 @@ def test_what_is_not_a_ufunc_returns_bare_arrays(function, rng):
     got, wanted = function(xarray.DataArray(x, dims=["time", "unit"])), function(x)
     assert type(got) is type(wanted)
     assert_same_bits(np.asarray(got), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("name", NOT_UFUNCS)
+def test_what_cannot_keep_a_mask_refuses_it(name, rng):
+    x = new("f", (20, 3), rng)
     masked = np.ma.masked_array(x, x > 0)
-    assert isinstance(function(masked), np.ma.MaskedArray) == (function is NOT_UFUNCS["prelu"])
+    if name == "prelu":
+        assert np.array_equal(prelu(masked, 0.5).mask, x > 0)
+        return
+    with pytest.raises(TypeError, match=r"masked array.*: pass \w+\.filled\(value\), or \w+\.data"):
+        NOT_UFUNCS[name](masked)
 
 
 def test_masked_array_in_place(rng):
