@@ -2,6 +2,16 @@
  * The kernels instantiated, the instruction set chosen, and the public entry
  * points.
  */
+#ifdef __cplusplus
+#error "relu_ext.c is C: type `cc -O3 -c relu_ext.c`, and link relu_ext.o to your C++ program"
+#else
+
+/* Whatever optimizations are off, the results are the same: no need to warn. */
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif
+
 #include "relu_ext.h"
 
 #include <stdatomic.h>
@@ -442,3 +452,9 @@ int relu_ext_scale_shift(const char *x_dtype, const void *x, const ptrdiff_t *x_
     return relu_ext_start_scale_shift(&(struct relu_ext_scale_shift){
         x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, false});
 }
+
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
+
+#endif

@@ -35,7 +35,8 @@
  * infinities) as uint8_t.
  *
  * To use it, add relu_ext.c to the sources of your program. It needs a C11 compiler, no option
- * but -O3, and no Python; it includes the other headers of this directory. On 32-bit x86 add
+ * but -O3, which is for speed alone, and no Python; it includes the other headers of this
+ * directory. A C++ program links the object that a C compiler made of it. On 32-bit x86 add
  * -msse2 -mfpmath=sse; for processors other than x86-64, AArch64 and PowerPC, -lm. Never pass
  * -mavx or -march: the instruction set is chosen at run time; nor -ffast-math.
  *

@@ -32,6 +32,16 @@
 #endif
 
 /*
+ * For functions that are called by pointers in constant tables. At -Og, GCC sees through those
+ * too late for always_inline, which is an error then; at other levels it needs no telling.
+ */
+#if defined(__clang__)
+#define RELU_EXT_POINTED_AT RELU_EXT_INLINE
+#else
+#define RELU_EXT_POINTED_AT static inline
+#endif
+
+/*
  * What internal.h declares is private to relu_ext.c, unless it is built together with files
  * that use it, as in the Python module: these define this as extern.
  */

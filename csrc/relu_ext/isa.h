@@ -42,13 +42,13 @@ struct relu_ext_f16 {
 #include "portable.h"
 #endif
 
-RELU_EXT_INLINE void relu_ext_f16_to_float_baseline(float *to, const relu_ext_half *from)
+RELU_EXT_POINTED_AT void relu_ext_f16_to_float_baseline(float *to, const relu_ext_half *from)
 {
     for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
         to[i] = relu_ext_float_from_f16(from[i]);
 }
 
-RELU_EXT_INLINE void relu_ext_f16_from_float_baseline(relu_ext_half *to, const float *from)
+RELU_EXT_POINTED_AT void relu_ext_f16_from_float_baseline(relu_ext_half *to, const float *from)
 {
     for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
         to[i] = relu_ext_f16_from_float(from[i]);

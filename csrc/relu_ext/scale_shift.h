@@ -25,13 +25,18 @@ typedef uint16_t relu_ext_scale_shift_bf16 RELU_EXT_ANY_POINTER;
 typedef float relu_ext_scale_shift_f32 RELU_EXT_ANY_POINTER;
 typedef double relu_ext_scale_shift_f64 RELU_EXT_ANY_POINTER;
 
+/* Without optimization compilers make a call of it, to the mathematical library. */
+#ifdef __OPTIMIZE__
+#define RELU_EXT_HARDWARE_FMA
+#endif
+
 /*
  * a * b + c, rounded once. `hardware` is a constant; without it the same bits are
  * made of what there is, since a * b + c written out would be rounded twice.
  */
 RELU_EXT_INLINE float relu_ext_scale_shift_fma_f32(float a, float b, float c, bool hardware)
 {
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RELU_EXT_HARDWARE_FMA
     if (hardware)
         return __builtin_fmaf(a, b, c);
 #endif
@@ -142,7 +147,7 @@ static double relu_ext_scale_shift_soft_fma(double a, double b, double c)
 
 RELU_EXT_INLINE double relu_ext_scale_shift_fma_f64(double a, double b, double c, bool hardware)
 {
-#if defined(__GNUC__) || defined(__clang__)
+#ifdef RELU_EXT_HARDWARE_FMA
     if (hardware)
         return __builtin_fma(a, b, c);
 #endif

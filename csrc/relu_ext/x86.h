@@ -88,27 +88,28 @@ RELU_EXT_DEFINE_MASKS(baseline, , __m128i, uint16_t, _mm_load_si128, _mm_movemas
 
 /* f16. The baseline has no instructions for it: portable.h's conversion is its. */
 
-RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
-                                                                  const relu_ext_half *from)
+RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
+                                                                      const relu_ext_half *from)
 {
     _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
-                                                                    const float *from)
+RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
+                                                                        const float *from)
 {
     _mm256_storeu_si256((__m256i *)to,
                         _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_to_float_avx2(float *to, const relu_ext_half *from)
+RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_to_float_avx2(float *to,
+                                                                  const relu_ext_half *from)
 {
     for (size_t i = 0; i < RELU_EXT_F16_GROUP; i += 8)
         _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_half *to,
-                                                                const float *from)
+RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_half *to,
+                                                                    const float *from)
 {
     const __m128i low = _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT);
     const __m128i high = _mm256_cvtps_ph(_mm256_loadu_ps(from + 8), _MM_FROUND_TO_NEAREST_INT);
