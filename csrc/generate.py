@@ -22,6 +22,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "csrc/relu_ext.h"
 CAPI = "csrc/relu_ext_capi.h"
+CYTHON = "csrc/python/cython_capi.h"
 
 # They are for the program as a whole, not for a module that borrows the functions.
 NOT_LENT = {
@@ -126,7 +127,24 @@ def capi_calls(functions):
 
 def cython(functions):
     declared = (f.declared(f.name).replace("(void)", "()") for f in functions)
-    return "\n".join(wrap(f"    {text} noexcept nogil") for text in declared)
+    return "\n".join(wrap(f"cdef {text} noexcept nogil") for text in declared)
+
+
+def signature_of_cython(function):
+    """How Cython spells a function's type, which the name of its capsule must be to a letter."""
+    result, *parameters = (
+        re.sub(r"const (long double|\w+)", r"\1 const", t) for t in function.types
+    )
+    return f"{result}({', '.join(t.strip() for t in parameters) or 'void'})"
+
+
+def cython_capsules(functions):
+    rows = []
+    for f in functions:
+        lines = textwrap.wrap(signature_of_cython(f), 90, drop_whitespace=False)
+        signature = "\n".join(f'     "{line}"' for line in lines)
+        rows.append(f'    {{"{f.name}", (cython_function *){f.name},\n{signature}}},')
+    return "\n".join(rows)
 
 
 def stub(function):
@@ -175,6 +193,7 @@ def generated():
     return {
         "csrc/relu_ext/prefix.h": fill("csrc/relu_ext/prefix.h", prefixed(functions)),
         CAPI: fill(CAPI, capi_struct(versions), capi_calls(lent)),
+        CYTHON: fill(CYTHON, cython_capsules(lent)),
         "relu_ext/__init__.pxd": fill("relu_ext/__init__.pxd", cython(lent)),
         "relu_ext/_relu_ext.pyi": fill("relu_ext/_relu_ext.pyi", "\n".join(map(stub, functions))),
     }

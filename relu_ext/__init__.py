@@ -8,6 +8,7 @@ callers who bring raw pointers; their contract is the header ``relu_ext.h``.
 from relu_ext._bits import relu_bits, relu_grad_bits
 from relu_ext._core import (
     _C_API,
+    __pyx_capi__,  # noqa: F401, which Cython, SciPy and Numba look for here
     add_relu,
     available_isas,
     clipped_relu,

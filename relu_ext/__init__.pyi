@@ -44,6 +44,7 @@ __all__ = [
 ]
 __version__: str
 _C_API: CapsuleType
+__pyx_capi__: dict[str, CapsuleType]
 
 class _DLPack(Protocol):
     def __dlpack__(self) -> Any: ...

@@ -80,7 +80,7 @@ def test_sanitizers(level, compiler, tmp_path):
 
 @pytest.mark.parametrize("compiler", COMPILERS["c++"])
 def test_cplusplus_is_told_what_to_type(compiler, tmp_path):
-    """In one error, and what it says to type works."""
+    """In one error, and what it says to type works, at whatever level."""
     need("cc")
     (tmp_path / "program.cpp").write_text(
         '#include "relu_ext.h"\nint main() { float x = -1; relu_f32(&x, &x, 1); return x != 0; }\n'
@@ -91,6 +91,6 @@ def test_cplusplus_is_told_what_to_type(compiler, tmp_path):
     assert done.returncode != 0
     assert done.stderr.count("error:") == 1
     assert "cc -O3 -c relu_ext.c" in done.stderr
-    run(["cc", "-O3", "-c", source], tmp_path)
+    run(["cc", "-c", source], tmp_path)
     run([*command, "relu_ext.o"], tmp_path)
     run([tmp_path / "program"], tmp_path)

@@ -146,7 +146,8 @@ def symbols(path, *options):
 def prototypes(text):
     """The functions declared in the header's or the .pxd's manner: {name: prototype}."""
     declared = re.findall(
-        r"^ *(?:RELU_EXT_API )?(\w[\w *]*?\b(\w+)\([^()]*\))(?:;| noexcept| except)",
+        r"^ *(?:RELU_EXT_API |cdef (?:inline )?)?"
+        r"(\w[\w *]*?\b(\w+)\([^()]*\))(?:;| noexcept| except)",
         text,
         re.MULTILINE,
     )
@@ -160,6 +161,7 @@ HEADER = (INCLUDE / "relu_ext.h").read_text()
 CAPI_HEADER = (INCLUDE / "relu_ext_capi.h").read_text()
 PROTOTYPES = prototypes(HEADER)
 KERNELS = [name for name in PROTOTYPES if not name.startswith("relu_ext_")]
+LENT = ["relu_ext_isa", "relu_ext_scale_shift_relu", *KERNELS]
 
 
 # Compiled in
@@ -202,7 +204,7 @@ def test_cmake_says_why_not(before, after, reason, tmp_path):
     command = ["cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={config('--cmakedir')}"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode != 0
-    assert reason in " ".join(done.stderr.split())  # CMake breaks lines
+    assert reason in " ".join(done.stderr.split())  # CMake breaks lines where it likes
 
 
 @plain_c
@@ -344,17 +346,26 @@ def test_capi_entries_never_move():
     assert set(CAPI_ENTRIES) == {"isa", "scale_shift", "scale_shift_relu", *KERNELS}
 
 
-def test_capsule(rng):
-    """Called by place, not by name, each entry computes what the list says is there."""
+def capi_functions():
+    """Their addresses, by place: {entry: address}."""
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype = ctypes.c_void_p
     get_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
     table = get_pointer(relu_ext._C_API, b"relu_ext._C_API")
     assert ctypes.c_uint.from_address(table).value == max(CAPI)
-
     first = table + ctypes.sizeof(ctypes.c_void_p)
     pointers = (ctypes.c_void_p * len(CAPI_ENTRIES)).from_address(first)
-    functions = dict(zip(CAPI_ENTRIES, pointers))
+    return dict(zip(CAPI_ENTRIES, pointers))
+
+
+def addresses_of_lent():
+    functions = capi_functions()
+    return [functions[name.removeprefix("relu_ext_")] for name in LENT]
+
+
+def test_capsule(rng):
+    """Called by place, not by name, each entry computes what the list says is there."""
+    functions = capi_functions()
     isa = ctypes.CFUNCTYPE(ctypes.c_char_p)(functions.pop("isa"))
     assert isa().decode() == relu_ext.isa()
     for name, function in functions.items():
@@ -413,13 +424,68 @@ def check_bits(function, operation, dtype, rng):
 
 
 def test_cython(tmp_path):
-    need("cc", "Python.h", modules=["Cython", "setuptools"])
-    copy_examples(tmp_path, "cython_example.pyx", "cython_setup.py")
-    (script,) = scripts("cython_setup.py")
-    # Cython looks for a .pxd along sys.path, and an editable install need not be there: it
-    # may have an import hook instead, of which Cython knows nothing.
-    shell(script, tmp_path, CFLAGS="-O1", PYTHONPATH=str(PACKAGE.parent))
+    need("cc", "Python.h", "cythonize", modules=["setuptools"])
+    copy_examples(tmp_path, "cython_example.pyx")
+    (script,) = scripts("cython_example.pyx")
+    shell(script, tmp_path, CFLAGS="-O1")
     check_module(tmp_path, "import cython_example", "cython_example.relu_inplace(x)")
+
+
+def cythonize(folder, code):
+    """The module `unit`."""
+    need("cc", "Python.h", "cythonize", modules=["setuptools"])
+    (folder / "unit.pyx").write_text(f"# cython: language_level=3\n{code}")
+    shell("cythonize -i unit.pyx", folder, CFLAGS="-O0")
+
+
+def test_cython_binds_every_function(tmp_path):
+    """Each under the type that the .pxd gives it, which Cython compares as a text."""
+    cythonize(
+        tmp_path,
+        f"from relu_ext cimport {', '.join(['relu_ext_import', *LENT])}\n"
+        "relu_ext_import()\n"
+        f"bound = [{', '.join(f'<size_t>&{name} != 0 and <size_t>{name}' for name in LENT)}]\n"
+        "assert relu_ext_isa() != NULL\n",
+    )
+    code = """
+import test_embedding, unit
+assert unit.bound == test_embedding.addresses_of_lent()
+"""
+    run([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(Path(__file__).parent))
+
+
+def test_cython_with_an_older_relu_ext(tmp_path):
+    """A module that wants what the relu_ext installed does not have says so at its import."""
+    cythonize(
+        tmp_path,
+        "from relu_ext cimport relu_f32\n"
+        "def f(float[::1] x):\n    relu_f32(&x[0], &x[0], x.shape[0])\n",
+    )
+    code = """
+import relu_ext
+del relu_ext.__pyx_capi__["relu_f32"]
+try:
+    import unit
+except ImportError as error:
+    print(error)
+"""
+    assert python(code, tmp_path) == "relu_ext does not export expected C function relu_f32\n"
+
+
+def test_numba_finds_addresses_by_name():
+    need(modules=["numba"])
+    from numba.extending import get_cython_function_address
+
+    found = [get_cython_function_address("relu_ext", name) for name in LENT]
+    assert found == addresses_of_lent()
+
+
+def test_scipy_low_level_callable():
+    need(modules=["scipy"])
+    from scipy import LowLevelCallable
+
+    found = LowLevelCallable.from_cython(relu_ext, "relu_f32")
+    assert found.signature == "void (float const *, float *, size_t)"
 
 
 def test_numba(tmp_path):
@@ -730,6 +796,5 @@ def test_version_is_the_same_everywhere():
 
 def test_pxd_declares_the_c_api():
     declared = prototypes((PACKAGE / "__init__.pxd").read_text())
-    borrowed = ["relu_ext_isa", "relu_ext_scale_shift", "relu_ext_scale_shift_relu", *KERNELS]
-    wanted = {name: PROTOTYPES[name] for name in borrowed}
+    wanted = {name: PROTOTYPES[name] for name in LENT}
     assert declared == {"relu_ext_import": "int relu_ext_import()", **wanted}

@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEADER = "csrc/relu_ext.h"
 CAPI = "csrc/relu_ext_capi.h"
-GENERATED = ["csrc/relu_ext/prefix.h", CAPI, "relu_ext/__init__.pxd", "relu_ext/_relu_ext.pyi"]
+GENERATED = [
+    "csrc/relu_ext/prefix.h",
+    CAPI,
+    "csrc/python/cython_capi.h",
+    "relu_ext/__init__.pxd",
+    "relu_ext/_relu_ext.pyi",
+]
 
 NEW = "RELU_EXT_API void new_relu_f32(const float *x, float *y, size_t n);\n"
 FIRST = "RELU_EXT_API void relu_i8(const int8_t *x, int8_t *y, size_t n);\n"

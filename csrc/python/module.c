@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cython_capi.h"
 #include "functions.h"
 #include "module.h"
 #include "output_cache.h"
@@ -36,13 +37,34 @@ static int add_capi(PyObject *dict)
     return status;
 }
 
+/* What Cython's `cimport` borrows, SciPy's LowLevelCallable and Numba: a capsule a function. */
+static int add_cython_capi(PyObject *dict)
+{
+    PyObject *capsules = PyDict_New();
+    if (capsules == NULL)
+        return -1;
+    int status = PyDict_SetItemString(dict, "__pyx_capi__", capsules);
+    for (size_t i = 0; i < sizeof cython_capi / sizeof *cython_capi && status == 0; i++) {
+        /* C has no cast from a pointer to a function. */
+        const union {
+            cython_function *function;
+            void *pointer;
+        } address = {cython_capi[i].function};
+        PyObject *capsule = PyCapsule_New(address.pointer, cython_capi[i].signature, NULL);
+        status = capsule ? PyDict_SetItemString(capsules, cython_capi[i].name, capsule) : -1;
+        Py_XDECREF(capsule);
+    }
+    Py_DECREF(capsules);
+    return status;
+}
+
 /* Made once, however often the package is imported. */
 static PyObject *make_all(bool fast, PyObject *docs)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
         || relu_ext_output_cache_init() < 0 || relu_ext_add_ufuncs(dict, docs, fast) < 0
-        || relu_ext_add_functions(dict) < 0 || add_capi(dict) < 0) {
+        || relu_ext_add_functions(dict) < 0 || add_capi(dict) < 0 || add_cython_capi(dict) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }

@@ -1,7 +1,10 @@
 # cython: language_level=3
-from relu_ext cimport relu_ext_import, relu_f32
-
-relu_ext_import()  # once, before any kernel is called; without it they crash
+#
+# The kernels in Cython: bound when this module is imported, and called without the GIL. Nothing
+# to compile or link:
+#
+#     $ cythonize -i cython_example.pyx
+from relu_ext cimport relu_f32
 
 
 def relu_inplace(float[::1] x):
