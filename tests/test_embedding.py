@@ -161,7 +161,7 @@ HEADER = (INCLUDE / "relu_ext.h").read_text()
 CAPI_HEADER = (INCLUDE / "relu_ext_capi.h").read_text()
 PROTOTYPES = prototypes(HEADER)
 KERNELS = [name for name in PROTOTYPES if not name.startswith("relu_ext_")]
-LENT = ["relu_ext_isa", "relu_ext_scale_shift_relu", *KERNELS]
+LENT = ["relu_ext_isa", "relu_ext_scale_shift", "relu_ext_scale_shift_relu", *KERNELS]
 
 
 # Compiled in

@@ -1,6 +1,7 @@
 """PyTorch: where its ReLU agrees with ours bit for bit, and ours under its autograd."""
 
 import doctest
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from relu_ext import (
     add_relu,
     clipped_relu,
     clipped_relu_grad,
+    get_output_cache,
     leaky_relu,
     leaky_relu_grad,
     prelu,
@@ -23,6 +25,9 @@ from relu_ext import (
 
 torch = pytest.importorskip("torch")
 ml_dtypes = pytest.importorskip("ml_dtypes")
+
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from relu_ext.integrations import torch as integration
 
@@ -215,6 +220,8 @@ def test_float8(name):
 def test_integers(dtype):
     x = torch.tensor([[-2, -1, 0, 1, 2]]).to(dtype)
     assert_same_bits(integration.relu(x).numpy(), reference.relu(x.numpy()))
+    want = reference.clipped_relu(x.numpy(), np.asarray(1, x.numpy().dtype))
+    assert_same_bits(integration.clipped_relu(x, 1).numpy(), want)
 
 
 def test_gradcheck():
@@ -292,19 +299,27 @@ def test_no_copy(monkeypatch):
 def test_refused(monkeypatch):
     with pytest.raises(TypeError, match="x must be a tensor, not of type ndarray"):
         integration.relu(np.ones(3))
-    with pytest.raises(TypeError, match="on meta"):
-        integration.relu(torch.ones(3, device="meta"))
-    with pytest.raises(TypeError, match="to_dense"):
-        integration.relu(torch.ones(3).to_sparse())
+    for x in (torch.ones(3).to_sparse(), torch.ones(3).to_mkldnn()):
+        with pytest.raises(TypeError, match="to_dense"):
+            integration.relu(x)
+        with pytest.raises(TypeError, match="to_dense"):
+            integration.relu_grad(torch.ones(3), x)
     with pytest.raises(TypeError, match="relu"):
         integration.relu(torch.ones(3, dtype=torch.complex64))
+    with pytest.raises(TypeError, match="one shape and one dtype"):
+        integration.relu_grad(torch.ones(3), torch.ones(2))
+    with pytest.raises(TypeError, match="one shape and one dtype"):
+        OPERATORS.add_relu(torch.ones(3), torch.ones(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"6\.5; for int32 it must be a whole number"):
+        integration.clipped_relu(torch.ones(3, dtype=torch.int32), 6.5)
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(TypeError, match="pip install ml_dtypes"):
         integration.relu(torch.ones(3, dtype=torch.bfloat16))
 
 
-def test_example_in_docstring():
-    (examples,) = doctest.DocTestFinder(recurse=False).find(integration.relu, "relu")
+@pytest.mark.parametrize("name", ["relu", "relu_bits"])
+def test_example_in_docstring(name):
+    (examples,) = doctest.DocTestFinder(recurse=False).find(getattr(integration, name), name)
     results = doctest.DocTestRunner().run(examples)
     assert results.attempted > 0
     assert results.failed == 0
@@ -326,3 +341,421 @@ def test_imported_only_when_asked_for():
         [sys.executable, "-c", script], stdout=subprocess.PIPE, check=True, text=True
     )
     assert "needs PyTorch" in done.stdout and "pip install torch" in done.stdout
+
+
+# The operators. PyTorch's forward mode, compiler and exporter warn of PyTorch's own old ways.
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    pytest.mark.filterwarnings("ignore:.*treespec:FutureWarning"),
+]
+OPERATORS = torch.ops.relu_ext
+LAYOUTS = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.to(memory_format=torch.channels_last),
+    "one channel": lambda x: x[:, :1].to(memory_format=torch.channels_last),
+    "transposed": lambda x: x.permute(2, 0, 3, 1),
+    "strided": lambda x: x[::2, :, 1:, ::2],
+    "expanded": lambda x: x[:, :1].expand(-1, 3, -1, -1),
+    "empty": lambda x: x[:, :0].permute(1, 0, 3, 2),
+    "0-d": lambda x: x[0, 0, 0, 0],
+}
+each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+# What comes after the tensors, and how PyTorch says the same of x.
+FAMILY = {
+    "relu": ("x", torch.relu),
+    "leaky_relu": ("x", lambda x: torch.nn.functional.leaky_relu(x, 0.25)),
+    "clipped_relu": ("x", lambda x: torch.nn.functional.hardtanh(x, 0.0, 0.25)),
+    "add_relu": ("dy x", lambda x: torch.relu(x + x)),
+    "relu_bits": ("x", torch.relu),
+    "relu_grad": ("dy x", None),
+    "leaky_relu_grad": ("dy x", None),
+    "clipped_relu_grad": ("dy x", None),
+    "relu_grad_bits": ("dy bits", None),
+}
+each_operator = pytest.mark.parametrize("op", FAMILY)
+each_forward = pytest.mark.parametrize("op", [op for op, (_, same) in FAMILY.items() if same])
+
+
+def parameters(op):
+    return (0.25,) if op.startswith(("leaky", "clipped")) else ()
+
+
+def arguments(op, layout, name, theirs, values=samples):
+    """Tensors of such values in that layout, and parameters."""
+    rng = np.random.default_rng(5)
+    raw = [values(name, 2 * 3 * 4 * 5, rng).reshape(2, 3, 4, 5) for _ in range(2)]
+    x, dy = (layout(tensor(a.view(f"u{a.itemsize}"), theirs)) for a in raw)
+    packed = torch.from_numpy(rng.integers(0, 256, (x.numel() + 7) // 8, dtype=np.uint8))
+    tensors = {"x": x, "dy": dy, "bits": packed}
+    return [tensors[name] for name in FAMILY[op][0].split()] + [*parameters(op)]
+
+
+def differentiable(args):
+    """The same, the floats among them requiring gradients."""
+    return [
+        a.detach().requires_grad_() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+        for a in args
+    ]
+
+
+def call(op):
+    """The operator as a function of its tensors with one result."""
+    function = getattr(integration, op)
+    if op == "relu_bits":
+        return lambda *args: function(*args)[0]
+    if op == "add_relu":
+        return lambda x, *other: function(x, *other or (x,))
+    return function
+
+
+def of_x(op):
+    return lambda x: call(op)(x, *parameters(op))
+
+
+@each_operator
+@each_layout
+@each_type
+def test_operators(op, layout, name, theirs, ours):
+    """Bit for bit the oracle's, in a memory order of PyTorch's own."""
+    args = arguments(op, layout, name, theirs)
+    before = [bits(a).tobytes() for a in args if isinstance(a, torch.Tensor) and a.itemsize > 1]
+    got = getattr(OPERATORS, op)(*args)
+    after = [bits(a).tobytes() for a in args if isinstance(a, torch.Tensor) and a.itemsize > 1]
+    assert before == after
+
+    arrays = [bits(a).view(reference.STORAGE[name]) for a in args[: len(before)]]
+    if op == "relu_grad_bits":
+        arrays.append(args[1].numpy())
+    numbers = [tensor_bits_of(n, theirs).view(reference.STORAGE[name]) for n in parameters(op)]
+    if op == "relu_bits":
+        got, packed = got
+        assert np.array_equal(packed.numpy(), reference.bits_of(arrays[0], name))
+        want = reference.relu(arrays[0], name)
+    elif op == "relu_grad_bits":
+        want = reference.relu_grad_bits(*arrays)
+    else:
+        want = getattr(reference, op)(*arrays, *numbers, name)
+    assert got.dtype == theirs
+    assert_same_bits(bits(got).view(reference.STORAGE[name]), want)
+
+    tensors = [a for a in args if isinstance(a, torch.Tensor) and a.itemsize > 1]
+    like = torch.relu(tensors[0]) if len(tensors) == 1 else torch.add(*tensors)
+    assert got.stride() == like.stride()
+    assert got.is_contiguous(memory_format=torch.contiguous_format) == like.is_contiguous()
+
+
+def tensor_bits_of(number, dtype):
+    return bits(torch.tensor(number, dtype=dtype))
+
+
+@each_operator
+@each_layout
+@each_type
+def test_opcheck(op, layout, name, theirs, ours):
+    """PyTorch's own checks: the schema, autograd, fake tensors, tracing with symbolic shapes.
+
+    They hold no NaN equal to itself.
+    """
+    numbers = lambda name, n, rng: bits(torch.from_numpy(rng.standard_normal(n)).to(theirs))
+    args = differentiable(arguments(op, layout, name, theirs, numbers))
+    outcome = torch.library.opcheck(getattr(OPERATORS, op).default, tuple(args))
+    assert list(outcome.values()) == ["SUCCESS"] * 4
+
+
+@each_forward
+def test_derivatives(op):
+    """In both modes, twice, over batches, in any order: those of PyTorch's own functions."""
+    same, func = FAMILY[op][1], torch.func
+    x = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for transform in (
+        func.jacrev,
+        func.jacfwd,
+        lambda f: func.hessian(lambda x: f(x).square().sum()),
+        lambda f: func.jacrev(func.jacrev(lambda x: f(x).square().sum())),
+        lambda f: func.vmap(func.grad(lambda x: f(x).square().sum())),
+        lambda f: func.vmap(func.jacfwd(f), in_dims=1, out_dims=2),
+        lambda f: func.vmap(func.vmap(f, in_dims=0), in_dims=0),
+        lambda f: lambda x: func.jvp(f, (x,), (x.cos(),)),
+        lambda f: lambda x: func.jvp(func.grad(lambda x: f(x).square().sum()), (x,), (x,))[1],
+    ):
+        got, want = transform(of_x(op))(x), transform(same)(x)
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-15)
+        assert any(t.any() for t in (want if isinstance(want, tuple) else [want]))
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(
+        of_x(op),
+        x,
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
+    )
+    assert torch.autograd.gradgradcheck(of_x(op), x, check_fwd_over_rev=True)
+
+
+@pytest.mark.parametrize("in_dims", [(0, 0), (1, 1), (0, 1), (None, 0), (1, None)], ids=str)
+@pytest.mark.parametrize("op", ["relu_grad", "leaky_relu_grad", "clipped_relu_grad", "add_relu"])
+def test_batches_of_pairs(op, in_dims):
+    samples = [torch.randn(5, 3, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
+    args = [s[0] if dim is None else s.movedim(0, dim) for s, dim in zip(samples, in_dims)]
+    function = lambda a, b: getattr(OPERATORS, op)(a, b, *parameters(op))
+    rows = [[s[0] if d is None else s[i] for s, d in zip(samples, in_dims)] for i in range(5)]
+    want = torch.stack([function(*row) for row in rows])
+    assert torch.equal(torch.vmap(function, in_dims)(*args), want)
+
+
+@pytest.mark.parametrize("shape", [(3,), (8,), (2, 5), (0,), ()], ids=str)
+def test_batches_of_bits(shape):
+    """Each sample's bits begin a byte."""
+    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+    y, packed = torch.vmap(integration.relu_bits)(x)
+    for sample, *got in zip(x, y, packed):
+        for one, want in zip(got, integration.relu_bits(sample)):
+            assert torch.equal(one, want)
+    assert torch.equal(torch.vmap(integration.relu_grad_bits)(x, packed), x.relu())
+    for in_dims, args in (((0, None), (x, packed[0])), ((None, 0), (x[0], packed))):
+        got = torch.vmap(integration.relu_grad_bits, in_dims)(*args)
+        rows = [[a if d is None else a[i] for a, d in zip(args, in_dims)] for i in range(len(x))]
+        assert torch.equal(got, torch.stack([integration.relu_grad_bits(*row) for row in rows]))
+
+
+class Network(torch.nn.Module):
+    """Every function that has a gradient, between layers that have weights."""
+
+    def __init__(self, functions):
+        super().__init__()
+        torch.manual_seed(0)
+        self.functions = functions
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(6, 6) for _ in functions])
+
+    def forward(self, x):
+        for layer, function in zip(self.layers, self.functions):
+            x = function(layer(x)) + 0.5 * x
+        return x
+
+
+OURS = [of_x(op) for op, (_, same) in FAMILY.items() if same]
+THEIRS = [same for _, same in FAMILY.values() if same]
+FORWARD = ["relu", "leaky_relu", "clipped_relu", "add_relu", "relu_bits"]
+
+
+def step(network, x):
+    """The result and all gradients."""
+    network.zero_grad()
+    y = network(x)
+    y.square().sum().backward()
+    return [y.detach(), *(p.grad.clone() for p in network.parameters())]
+
+
+def operators_in(graph):
+    return [node.target._opname for node in graph.nodes if "relu_ext" in str(node.target)]
+
+
+# Inductor compiles C++ for what is not ours.
+BACKEND = "inductor" if shutil.which("g++") or shutil.which("clang++") else "aot_eager"
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_compiled_whole(dynamic):
+    """Without a break in the graph, training and inference."""
+    torch.compiler.reset()
+    x = torch.randn(7, 6, generator=torch.Generator().manual_seed(1))
+    network, same = Network(OURS), Network(THEIRS)
+    compiled = torch.compile(network, fullgraph=True, backend=BACKEND, dynamic=dynamic)
+    for rows in (7, 4):
+        for got, eager, want in zip(*(step(n, x[:rows]) for n in (compiled, network, same))):
+            torch.testing.assert_close(got, eager)
+            torch.testing.assert_close(got, want)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x[:rows]), same(x[:rows]))
+
+
+@pytest.mark.parametrize("transform", ["hessian", "vmap of grad", "vmap of jacfwd"])
+def test_compiled_transformations(transform):
+    func, scalar = torch.func, lambda x: integration.relu(x).square().sum()
+    function = {
+        "hessian": func.hessian(scalar),
+        "vmap of grad": func.vmap(func.grad(scalar)),
+        "vmap of jacfwd": func.vmap(func.jacfwd(integration.relu)),
+    }[transform]
+    torch.compiler.reset()
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), function(x))
+
+
+def test_exported():
+    """As operators, for batches of any size; decompositions leave them alone."""
+    network = Network(OURS)
+    x = torch.randn(7, 6, generator=torch.Generator().manual_seed(1))
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(network, (x,), dynamic_shapes=({0: batch},))
+    for exported in (program, program.run_decompositions()):
+        assert operators_in(exported.graph) == FORWARD
+        for rows in (7, 4):
+            torch.testing.assert_close(exported.module()(x[:rows]), network(x[:rows]))
+
+
+@each_operator
+def test_traced(op):
+    """As an operator, not as the result that it had for the tensors of the trace."""
+    function = call(op)
+    args = arguments(op, LAYOUTS["channels_last"], "f32", torch.float32)
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    numbers = args[len(tensors) :]
+    traced = make_fx(lambda *tensors: function(*tensors, *numbers), tracing_mode="symbolic")(
+        *tensors
+    )
+    assert operators_in(traced.graph) == [op]
+    others = [t.flip(0) for t in tensors]
+    assert_same_bits(traced(*others).numpy(), function(*others, *numbers).numpy())
+
+
+def test_traced_through_its_gradient():
+    x = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    function = torch.func.grad(lambda x: integration.relu(x).square().sum())
+    traced = make_fx(function, tracing_mode="symbolic")(x)
+    assert operators_in(traced.graph) == ["relu", "relu_grad"]
+    assert torch.equal(traced(-x), function(-x))
+
+
+@each_operator
+@each_layout
+def test_meta_and_fake_tensors(op, layout):
+    args = arguments(op, layout, "bf16", torch.bfloat16)
+    want = getattr(OPERATORS, op)(*args)
+    metas = [a.to("meta") if isinstance(a, torch.Tensor) else a for a in args]
+    with torch._subclasses.FakeTensorMode() as mode:
+        fakes = [mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in args]
+        faked = getattr(OPERATORS, op)(*fakes)
+    for got in (getattr(OPERATORS, op)(*metas), faked):
+        for g, w in zip(*([t] if isinstance(t, torch.Tensor) else t for t in (got, want))):
+            assert (g.shape, g.dtype) == (w.shape, w.dtype)
+    strides = lambda t: [s for s, n in zip(t.stride(), t.shape) if n > 1 and t.numel()]
+    first = lambda t: t if isinstance(t, torch.Tensor) else t[0]
+    assert strides(first(faked)) == strides(first(want))
+
+
+def test_autocast():
+    """Computes in what arrives, as torch.relu does; a sum of two dtypes in the wider one."""
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        network, same = Network(OURS[:1]), Network(THEIRS[:1])
+        assert network.layers[0](x).dtype == torch.bfloat16
+        for got, want in zip(step(network, x), step(same, x)):
+            assert got.dtype == want.dtype
+            assert torch.equal(got, want)
+        a = x.clone().requires_grad_()
+        b = torch.nn.functional.linear(x, x)[:, :1]
+        assert b.dtype == torch.bfloat16
+        y = integration.add_relu(a, b)
+        want = torch.relu(a + b)
+    assert torch.equal(y, want)
+    assert y.dtype == want.dtype == torch.float32
+    assert torch.equal(*(torch.autograd.grad(t.sum(), a)[0] for t in (y, want)))
+
+
+def test_inference_mode():
+    x = torch.randn(4, 6)
+    with torch.inference_mode():
+        y = integration.relu(x)
+        assert y.is_inference()
+        assert torch.equal(integration.relu(y - 1), torch.relu(y - 1))
+    assert torch.equal(y, torch.relu(x))
+
+
+def test_channels_last_through_a_network():
+    layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3)]
+    x = torch.randn(2, 3, 9, 9).to(memory_format=torch.channels_last)
+    for layer in layers:
+        layer.to(memory_format=torch.channels_last)
+        for op in FORWARD:
+            y = of_x(op)(layer(x))
+            assert y.is_contiguous(memory_format=torch.channels_last)
+            assert not y.is_contiguous()
+        x = y
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the cache")
+@pytest.mark.parametrize("grad", [False, True], ids=["", "with gradient"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+@pytest.mark.parametrize(
+    "op, dtype",
+    [(op, torch.float32) for op in ("relu", "leaky_relu", "clipped_relu", "add_relu")]
+    + [(op, torch.bfloat16) for op in ("relu", "add_relu")],
+)
+def test_output_cache(op, dtype, layout, grad):
+    """Where relu_ext's results come from; nothing is asked of PyTorch's allocator."""
+    x = LAYOUTS[layout](torch.ones(8, 3, 128, 128, dtype=dtype)).requires_grad_(grad)
+    function = of_x(op)
+    y = function(x)
+    del y
+    before = get_output_cache()
+    with torch.profiler.profile(profile_memory=True) as profile:
+        y = function(x)
+    after = get_output_cache()
+    assert (after.hits, after.misses) == (before.hits + 1, before.misses)
+    assert y.requires_grad == grad
+    allocated = sum(max(e.self_cpu_memory_usage, 0) for e in profile.events())
+    assert allocated < 4096
+
+
+def saved(function, x):
+    """The bytes that autograd keeps, each memory once."""
+    kept = {}
+
+    def pack(t):
+        kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        y = function(x)
+    y.sum().backward()
+    return sum(kept.values())
+
+
+def test_bits_save_memory():
+    """In a small model, where nobody else keeps what the activation returns."""
+    x = torch.randn(16, 64, 8, 8, generator=torch.Generator().manual_seed(0))
+    gradients = []
+
+    def keep_of_activation(relu):
+        torch.manual_seed(0)
+        convolution = torch.nn.Conv2d(64, 64, 3, padding=1)
+        without = saved(convolution, x)
+        convolution.zero_grad()
+        total = saved(lambda x: relu(convolution(x)).mean((2, 3)), x)
+        gradients.append(convolution.weight.grad.clone())
+        return total - without
+
+    full = x.numel() * x.itemsize
+    assert keep_of_activation(torch.relu) == full
+    assert keep_of_activation(integration.relu) == full
+    assert keep_of_activation(lambda x: integration.relu_bits(x)[0]) == full // 32
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])
+
+
+def test_forward_mode_is_not_deaf():
+    x = torch.tensor([-1.0, 2.0])
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, torch.tensor([3.0, 4.0]))
+        for op in FORWARD:
+            assert forward_ad.unpack_dual(of_x(op)(dual)).tangent is not None, op
+        y, packed = integration.relu_bits(dual)
+        assert forward_ad.unpack_dual(y).tangent.tolist() == [0, 4]
+        assert forward_ad.unpack_dual(packed).tangent is None
+
+
+def test_overwritten_result_is_noticed():
+    """By the gradient that needs it, as with torch.relu."""
+    x = torch.ones(3, requires_grad=True)
+    for function in (torch.relu, integration.relu):
+        y = function(x)
+        y.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+    y, _ = integration.relu_bits(x)
+    y.add_(1)
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
