@@ -182,7 +182,12 @@ def _elementwise(name, count):
     """The ufunc of that name on `count` tensors and the numbers that follow them."""
 
     def kernel(*args):
-        tensors, numbers, x = args[:count], args[count:], args[0]
+        x = args[0]
+        plain = x.dtype in _FLOATS and x.is_contiguous() and not x.requires_grad
+        if plain and len(args) == 1 and x.ndim > 0 and x.numel() > 0:
+            # What follows would do the same, and be a sixth of a short call's time.
+            return torch.from_numpy(getattr(relu_ext, name)(x.numpy()))
+        tensors, numbers = args[:count], args[count:]
         if count > 1:
             _check_alike(name, *tensors)
         arrays = [_array(t) for t in tensors]

@@ -306,6 +306,11 @@ def test_refused(monkeypatch):
             integration.relu_grad(torch.ones(3), x)
     with pytest.raises(TypeError, match="relu"):
         integration.relu(torch.ones(3, dtype=torch.complex64))
+    # There is no other device to try it on than one whose tensors are let through.
+    has_kernel = torch._C._dispatch_has_computed_kernel_for_dispatch_key
+    assert has_kernel("relu_ext::relu", "CUDA")
+    with pytest.raises(TypeError, match=r"on meta, .*tensor.cpu\(\)"):
+        integration._refuse(torch.ones(3), torch.ones(3, device="meta"))
     with pytest.raises(TypeError, match="one shape and one dtype"):
         integration.relu_grad(torch.ones(3), torch.ones(2))
     with pytest.raises(TypeError, match="one shape and one dtype"):
