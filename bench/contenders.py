@@ -384,6 +384,26 @@ class Torch(Contender):
         return returned.numpy()
 
 
+class TorchOperator(Torch):
+    """On the same tensors as PyTorch's."""
+
+    name, label = "torch_operator", "relu_ext's PyTorch operator"
+    peer = False
+    spellings = {"allocating": ["operator(x)"], "rebinding": ["(last := operator(x))"]}
+
+    def __init__(self):
+        importlib.import_module("relu_ext.integrations.torch")
+        super().__init__()
+
+    def use_threads(self, n):
+        super().use_threads(n)
+        relu_ext.set_num_threads(n)
+
+    def names(self, arrays, threads):
+        operator = self.torch.ops.relu_ext.relu.default
+        return super().names(arrays, threads) | {"operator": operator}
+
+
 class Numba(Contender):
     name, label = "numba", "Numba"
     distribution = "numba"
@@ -597,6 +617,7 @@ ALL = (
     Memcpy,
     Roof,
     Torch,
+    TorchOperator,
     Numba,
     Jax,
     OnnxRuntime,
