@@ -178,15 +178,19 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
         pictures = _pictures(x)
         shape, x_dtype = (len(pictures), *pictures[0].shape), pictures[0].dtype
     else:
-        x = as_array(readable(x), "x").view()  # whose shape no other thread can change
+        if type(x) is not np.ndarray:
+            x = as_array(readable(x), "x")
+        x = x.view()  # whose shape no other thread can change
         shape, x_dtype = x.shape, x.dtype
     ndim = len(shape)
     axis = axis_index(axis, ndim)
     out_axis = axis if out_axis is None else axis_index(out_axis, ndim, name="out_axis")
     scale = _parameters("scale", scale, shape, axis)
     shift = _parameters("shift", shift, shape, axis)
-    result_shape = [*shape[:axis], *shape[axis + 1 :]]
-    result_shape.insert(out_axis, shape[axis])
+    result_shape = shape
+    if out_axis != axis:
+        rest = (*shape[:axis], *shape[axis + 1 :])
+        result_shape = (*rest[:out_axis], shape[axis], *rest[out_axis:])
 
     if out is None:
         if dtype is None:
@@ -194,7 +198,7 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
         out = target = native = np.empty(result_shape, np.dtype(dtype).newbyteorder("="))
         fresh = True
     else:
-        target = native = _check_out(out, tuple(result_shape), dtype)
+        target = native = _check_out(out, result_shape, dtype)
         fresh = not target.dtype.isnative
         if fresh:
             native = np.empty(result_shape, target.dtype.newbyteorder("="))
@@ -207,7 +211,7 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
         for picture, result in zip(pictures, results, strict=True):
             _run(_native(picture), result, axis - 1, scale, shift, fresh, rectified)
     else:
-        x = _native(x)
+        x = x if x_dtype.isnative else _native(x)
         if out_axis != axis:
             x = np.moveaxis(x, axis, out_axis)
         _run(x, native, out_axis, scale, shift, fresh, rectified)
@@ -281,7 +285,8 @@ def _wrong_number(name, got, shape, axis):
 
 def _check_out(out, shape, dtype):
     """An array over the memory of `out`, which stays: a subclass may misreport itself."""
-    refuse_mask(out, "out")
+    if type(out) is not np.ndarray:
+        refuse_mask(out, "out")
     if not isinstance(out, np.ndarray):
         out = overwritable(out, "out", "the call without out")
         if not isinstance(out, np.ndarray):
