@@ -1,10 +1,12 @@
 """How many threads, and what forks do."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
+from test_sandbox import SECCOMP
 
 import relu_ext
 from relu_ext import _threads
@@ -152,4 +154,112 @@ assert process.exitcode == 0, process.exitcode
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_forked_child_has_threads_of_its_own():
     done = run(FORK, OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+
+
+# Helpers that cannot be had: the call goes on alone, or with fewer.
+
+USE = """
+import resource, sys, threading, numpy as np, relu_ext
+{denial}
+x = np.linspace(-1, 1, 2**22, dtype=np.float32)
+y = np.empty_like(x)
+for _ in range(3):
+    relu_ext.relu(x, y)
+    assert (y == np.maximum(x, 0)).all()
+    assert relu_ext.activity(x.reshape(-1, 64)).sum() == (x > 0).sum()
+    relu_ext.scale_shift_relu(x.reshape(-1, 64), np.ones(64), np.zeros(64))
+assert relu_ext.get_num_threads() == {threads}
+count, parts = relu_ext.ffi.new("int *"), relu_ext.ffi.new("size_t *")
+relu_ext.lib.relu_ext_get_helpers(count, parts)
+print(count[0])
+"""
+NO_PROCESSES = """
+import os
+os.setgroups([]), os.setgid(54321), os.setuid(54321)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has these limits")
+def test_no_processes():
+    if os.getuid() != 0:
+        pytest.skip("the limit is of a user's processes: a user without any takes root")
+    done = run(USE.format(denial=NO_PROCESSES, threads=3), OMP_NUM_THREADS="3")
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has seccomp")
+@pytest.mark.parametrize("errno", [1, 11, 12], ids=["EPERM", "EAGAIN", "ENOMEM"])
+def test_threads_denied(errno):
+    numbers = {"x86_64": [56, 435], "aarch64": [220, 435]}.get(platform.machine())
+    if numbers is None:
+        pytest.skip("the system calls' numbers are not known here")
+    denial = SECCOMP.format(numbers=numbers, errno=errno)
+    done = run(USE.format(denial=denial, threads=3), OMP_NUM_THREADS="3")
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+@pytest.mark.parametrize("kib", [256, 1024])
+def test_small_stacks(kib):
+    """What `ulimit -s` says, which threads have by default, and OMP_STACKSIZE."""
+    limit = f"resource.setrlimit(resource.RLIMIT_STACK, ({kib << 10}, {kib << 10}))"
+    code = f"""
+import os, resource, sys; {limit}
+os.execv(sys.executable, [sys.executable, "-c", {USE.format(denial="pass", threads=3)!r}])
+"""
+    done = run(code, OMP_NUM_THREADS="3", OMP_STACKSIZE="32k")
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says what is mapped")
+def test_no_address_space():
+    code = """
+import resource, numpy as np, relu_ext
+x = np.linspace(-1, 1, 2**22, dtype=np.float32)
+want, y = np.maximum(x, 0), np.empty_like(x)
+small = bytearray(65536)
+mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + 65536, resource.RLIM_INFINITY))
+relu_ext.relu(x, y)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert (y == want).all()
+count, parts = relu_ext.ffi.new("int *"), relu_ext.ffi.new("size_t *")
+relu_ext.lib.relu_ext_get_helpers(count, parts)
+print(count[0])
+"""
+    done = run(code, OMP_NUM_THREADS="3")
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_more_stack_than_there_is():
+    done = run(USE.format(denial="pass", threads=3), OMP_NUM_THREADS="3", OMP_STACKSIZE="1000G")
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forks_of_forks_and_ends_while_helpers_wait():
+    """Each child computes on helpers of its own, and ends at once, while they are awake."""
+    code = """
+import os, warnings, numpy as np, relu_ext
+warnings.simplefilter("ignore")
+x, y = np.full(2**20, -1, np.float32), np.ones(2**20, np.float32)
+def compute():
+    for _ in range(10):
+        relu_ext.relu(x, y)
+        assert not y.any()
+        y[:] = 1
+for _ in range(30):
+    compute()
+    if os.fork() == 0:
+        compute()
+        child = os.fork()
+        compute()
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+        raise SystemExit
+    assert os.wait()[1] == 0
+"""
+    done = run(code, OMP_NUM_THREADS="3")
     assert done.returncode == 0, done.stderr

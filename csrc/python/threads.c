@@ -261,11 +261,13 @@ static int work(int number)
  */
 static const uint64_t SPIN_NS = 50000;
 
-/* A helper for which a call had to wait longer has lost its CPU to another thread. */
-static const uint64_t LATE_NS = 50000;
+/* For how long to do without at first, at the most; and from when on that is forgotten. */
+static const uint64_t SHORTEST_PAUSE_NS = 2000000, LONGEST_PAUSE_NS = 1000000000;
+static const uint64_t MEMORY_NS = 50000000;
 
 static atomic_int helpers;
 static atomic_bool stay_awake;
+static atomic_bool crowded; /* so much that a helper has lost its CPU */
 static _Atomic(size_t) parts_helped;
 
 static bool is_wanted(int number)
@@ -285,8 +287,10 @@ static bool spin(int number)
             PAUSE();
         }
         now = now_ns();
-        if (now - last > LATE_NS / 4)
+        if (now - last > SPIN_NS) {
+            atomic_store_explicit(&crowded, true, memory_order_relaxed);
             break;
+        }
     }
     return false;
 }
@@ -309,24 +313,49 @@ static atomic_int num_threads = INT_MAX, cpus, most_threads = MOST_THREADS;
 static _Atomic(size_t) parallel_bytes;
 static bool may_start_helpers;
 
+static int find_cpus(void)
+{
+    const int instead = atomic_load_explicit(&cpus, memory_order_relaxed);
+    return instead ? instead : count_cpus();
+}
+
+static int limit_threads(int threads)
+{
+    const int asked = atomic_load_explicit(&num_threads, memory_order_relaxed);
+    const int most = atomic_load_explicit(&most_threads, memory_order_relaxed);
+    threads = threads < asked ? threads : asked;
+    return threads < most ? threads : most;
+}
+
 /* How threads have fared lately: for the one that holds `taken`. */
 static struct {
-    uint64_t last_end;
+    uint64_t last_end, last_wake;
     int close_calls; /* one after the other, up to now */
     int limit;       /* of helpers, until `until` */
     uint64_t until, pause;
     uint64_t next_try; /* to start a helper, after one could not be */
 } lately = {.limit = MOST_THREADS};
 
-static const uint64_t SHORTEST_PAUSE_NS = 10000000, LONGEST_PAUSE_NS = 1000000000;
-
 /* How many of the threads asked for to use now; starts those that are missing. */
-static int find_threads(int threads, uint64_t now)
+static int find_threads(uint64_t now)
 {
+    /* What the system says of the CPUs of a thread takes too long for each call. */
+    static _Thread_local struct {
+        uint64_t until;
+        int cpus;
+    } known;
+
     if (now >= lately.until && lately.limit < MOST_THREADS) {
         lately.limit = 2 * lately.limit + 1;
         lately.until = now + lately.pause;
     }
+    if (lately.limit == 0)
+        return 1;
+    if (now >= known.until) {
+        known.cpus = find_cpus();
+        known.until = now + 10 * SHORTEST_PAUSE_NS;
+    }
+    int threads = limit_threads(known.cpus);
     if (threads - 1 > lately.limit)
         threads = lately.limit + 1;
     while (helpers < threads - 1 && now >= lately.next_try) {
@@ -345,7 +374,7 @@ static int find_threads(int threads, uint64_t now)
  */
 static void use_fewer(int threads, uint64_t now)
 {
-    const bool again = now - lately.until < 4 * lately.pause;
+    const bool again = now < lately.until + 4 * lately.pause + MEMORY_NS;
     lately.pause = !again                                ? SHORTEST_PAUSE_NS
                    : lately.pause < LONGEST_PAUSE_NS / 2 ? 2 * lately.pause
                                                          : LONGEST_PAUSE_NS;
@@ -353,14 +382,15 @@ static void use_fewer(int threads, uint64_t now)
     lately.until = now + lately.pause;
 }
 
-/* Waits for the parts that helpers have claimed, awake for a little while. */
-static void wait_for_helpers(void)
+/* Waits for the parts that helpers have claimed, awake for as long as those are, too. */
+static void wait_for_helpers(uint64_t now)
 {
-    for (int i = 0; i < 1000; i++) {
-        if (atomic_load_explicit(&undone, memory_order_acquire) == 0)
-            return;
-        PAUSE();
-    }
+    for (const uint64_t until = now + SPIN_NS; now < until; now = now_ns())
+        for (int i = 0; i < 16; i++) {
+            if (atomic_load_explicit(&undone, memory_order_acquire) == 0)
+                return;
+            PAUSE();
+        }
     while (atomic_load_explicit(&undone, memory_order_acquire) != 0)
         sleep_until_woken(&sleepers[0]);
 }
@@ -369,39 +399,45 @@ static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int 
                            uint64_t now)
 {
     lately.close_calls = now - lately.last_end < SPIN_NS ? lately.close_calls + 1 : 0;
-    atomic_store_explicit(&stay_awake, lately.close_calls > 2, memory_order_relaxed);
+    const bool close = lately.close_calls > 2;
+    atomic_store_explicit(&stay_awake, close, memory_order_relaxed);
 
     operation = *p;
     atomic_store_explicit(&threads_wanted, threads, memory_order_relaxed);
     atomic_store_explicit(&parts_made, (int)parts, memory_order_relaxed);
     atomic_store_explicit(&undone, (int)parts, memory_order_relaxed);
     atomic_store_explicit(&unclaimed, UINT64_MAX >> (MOST_PARTS - parts), memory_order_release);
-    for (int i = 1; i < threads; i++)
-        if (atomic_load_explicit(&sleepers[i].asleep, memory_order_relaxed))
-            wake(&sleepers[i]);
+    /* A short call is over before they are awake: it wakes them for those that follow. */
+    if (p->bytes >= 4 * relu_ext_get_parallel_bytes()
+        || (close && now >= lately.last_wake + SHORTEST_PAUSE_NS))
+        for (int i = 1; i < threads; i++)
+            if (atomic_load_explicit(&sleepers[i].asleep, memory_order_relaxed)) {
+                wake(&sleepers[i]);
+                lately.last_wake = now;
+            }
     work(0);
     const uint64_t own_end = now_ns();
-    wait_for_helpers();
+    wait_for_helpers(own_end);
     lately.last_end = now_ns();
-    if (lately.last_end - own_end > LATE_NS + (own_end - now) / 4)
+    const bool late = lately.last_end - own_end > SPIN_NS + (own_end - now) / 4;
+    if (atomic_exchange_explicit(&crowded, false, memory_order_relaxed) || late)
         use_fewer(threads, lately.last_end);
 }
 
 void relu_ext_parallel_for(struct relu_ext_parallel p)
 {
     const size_t split = relu_ext_get_parallel_bytes();
-    int threads;
 
     if (p.count == 0)
         return;
-    if (p.bytes >= split && may_start_helpers && (threads = relu_ext_get_num_threads()) > 1
+    if (p.bytes >= split && may_start_helpers && relu_ext_get_num_threads_asked() > 1
         && !atomic_exchange_explicit(&taken, true, memory_order_acquire)) {
         const uint64_t now = now_ns();
-        threads = find_threads(threads, now);
-        /* Large enough that claiming costs nothing, and several for each, as one may be late. */
-        size_t parts = p.bytes / (split / 8 + 1);
-        if (parts > 8 * (size_t)threads)
-            parts = 8 * (size_t)threads;
+        const int threads = find_threads(now);
+        /* Large enough that claiming costs nothing, and many for each, as one will be the last. */
+        size_t parts = p.bytes / (split / 8 + 1) + 1;
+        if (parts > 16 * (size_t)threads)
+            parts = 16 * (size_t)threads;
         if (parts > MOST_PARTS)
             parts = MOST_PARTS;
         const size_t grain = p.grain ? p.grain : 1, all = p.count + p.past_grain;
@@ -421,15 +457,7 @@ void relu_ext_parallel_for(struct relu_ext_parallel p)
 
 int relu_ext_get_num_threads(void)
 {
-    const int asked = relu_ext_get_num_threads_asked();
-    const int limit = atomic_load_explicit(&most_threads, memory_order_relaxed);
-    const int most = asked < limit ? asked : limit;
-    if (most == 1)
-        return 1;
-    int n = atomic_load_explicit(&cpus, memory_order_relaxed);
-    if (n == 0)
-        n = count_cpus();
-    return n < most ? n : most;
+    return limit_threads(find_cpus());
 }
 
 void relu_ext_set_num_threads(int n)
