@@ -131,3 +131,67 @@ def test_rows_interleaved_with_the_output(threads, rng):
     want[:, 100:] = reference.relu(base[:, :100])
     relu(base[:, :100], out=base[:, 100:])
     assert_same_bits(base, want)
+
+
+STRIDED = {
+    "every other": lambda a: a[::2],
+    "backwards": lambda a: a[::-1],
+    "every third, backwards": lambda a: a[::-3],
+    "one": lambda a: a[5:6],
+}
+
+
+@pytest.mark.parametrize("view", STRIDED.values(), ids=STRIDED.keys())
+@pytest.mark.parametrize("char", ["b", "e", "f", "d", "g"])
+def test_threads_split_strided_runs(isa, threads, char, view, rng):
+    base = new(char, 50_021, rng)
+    x, dy = view(base), view(base[::-1].copy())
+    want = reference.relu(x)
+    assert_same_bits(relu(x), want)
+    if char != "b":
+        assert_same_bits(relu_grad(dy, x), reference.relu_grad(dy, x))
+    for out in (np.zeros_like(base), base.copy()):
+        expected = out.copy()
+        view(expected)[...] = want
+        relu(x, view(out))
+        assert_same_bits(out, expected)
+    expected = base.copy()
+    view(expected)[...] = want
+    relu(x, x)
+    assert_same_bits(base, expected)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("ahead", [1, 7, 500])
+def test_overlapping_strided_runs_stay_in_order(threads, step, ahead, rng):
+    """NumPy hands reductions their earlier outputs, and operands ahead of the output."""
+    base = new("f", 50_021, rng)
+    source, target = base[ahead * step :: step], base[: -ahead * step : step]
+    want = reference.relu(source.copy())
+    relu(source, target)
+    assert_same_bits(target, want)
+    x = new("f", 20_000, rng)
+    assert_same_bits(np.array(relu_ext.add_relu.accumulate(x[::2])), serial_sums(x[::2]))
+
+
+def serial_sums(x):
+    with relu_ext.num_threads(1):
+        return np.array(relu_ext.add_relu.accumulate(x))
+
+
+def test_helpers_take_part_in_strided_work(rng):
+    """However busy the machine is: at some time there is a CPU for one."""
+    count, before, after = lib_numbers(), lib_numbers(), lib_numbers()
+    x, y = new("f", 2**22, rng)[::2], np.empty(2**21, np.float32)
+    lib.relu_ext_get_helpers(count[0], before[1])
+    with relu_ext.num_threads(3):
+        for _ in range(2000):
+            relu(x, y)
+            lib.relu_ext_get_helpers(count[0], after[1])
+            if after[1][0] > before[1][0]:
+                break
+    assert after[1][0] > before[1][0]
+
+
+def lib_numbers():
+    return relu_ext.ffi.new("int *"), relu_ext.ffi.new("size_t *")

@@ -67,6 +67,43 @@ static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp 
     }
 }
 
+enum { BLOCK_BYTES = 4096 };
+
+struct strided {
+    const struct relu_ext_kernel *kernel;
+    const char *in[RELU_EXT_MAX_NIN];
+    npy_intp in_steps[RELU_EXT_MAX_NIN];
+    bool copy[RELU_EXT_MAX_NIN], uniform;
+    char *out;
+    npy_intp out_step;
+};
+
+/* What is not contiguous passes through blocks that stay in L1. */
+static void run_strided(void *context, size_t begin, size_t end)
+{
+    _Alignas(64) char in_block[RELU_EXT_MAX_NIN][BLOCK_BYTES], out_block[BLOCK_BYTES];
+    const struct strided *s = context;
+    const struct relu_ext_kernel *kernel = s->kernel;
+    const npy_intp size = (npy_intp)kernel->size, block = BLOCK_BYTES / size;
+    const npy_intp past = (npy_intp)end;
+
+    for (npy_intp i = (npy_intp)begin; i < past; i += block) {
+        const npy_intp count = past - i < block ? past - i : block;
+        const char *from[RELU_EXT_MAX_NIN];
+        char *to = s->out_step == size ? s->out + i * size : out_block;
+        for (int k = 0; k < kernel->nin; k++) {
+            from[k] = s->in[k] + i * s->in_steps[k];
+            if (s->copy[k]) {
+                copy_strided(in_block[k], size, from[k], s->in_steps[k], count, size);
+                from[k] = in_block[k];
+            }
+        }
+        relu_ext_run(kernel->id, from, s->uniform, to, (size_t)count, (size_t)count);
+        if (to == out_block)
+            copy_strided(s->out + i * s->out_step, s->out_step, out_block, size, count, size);
+    }
+}
+
 /*
  * The inner loop of every ufunc here: PyUFuncGenericFunction.
  *
@@ -82,7 +119,7 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
     const npy_intp out_step = steps[nin];
     const char *in[RELU_EXT_MAX_NIN];
 
-    bool contiguous = out_step == size, in_order = false, uniform = false;
+    bool contiguous = out_step == size, in_order = false, ahead = false, uniform = false;
     bool copy[RELU_EXT_MAX_NIN];
     for (int k = 0; k < nin; k++) {
         const enum relation relation = relate(args[k], steps[k], out, out_step, n, size);
@@ -95,6 +132,7 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
         copy[k] = steps[k] != size || relation == AHEAD;
         contiguous &= !copy[k];
         in_order |= relation == BEHIND;
+        ahead |= relation == AHEAD;
     }
 
     if (in_order)
@@ -111,26 +149,21 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
         relu_ext_run_rows(kernel->id, &rows);
     }
     else {
-        /* What is not contiguous passes through blocks that stay in L1. */
-        enum { BLOCK_BYTES = 4096 };
-        _Alignas(64) char in_block[RELU_EXT_MAX_NIN][BLOCK_BYTES], out_block[BLOCK_BYTES];
-        const npy_intp block = BLOCK_BYTES / size;
-
-        for (npy_intp i = 0; i < n; i += block) {
-            const npy_intp count = n - i < block ? n - i : block;
-            const char *from[RELU_EXT_MAX_NIN];
-            char *to = out_step == size ? out + i * size : out_block;
-            for (int k = 0; k < nin; k++) {
-                from[k] = in[k] + i * steps[k];
-                if (copy[k]) {
-                    copy_strided(in_block[k], size, from[k], steps[k], count, size);
-                    from[k] = in_block[k];
-                }
-            }
-            relu_ext_run(kernel->id, from, uniform, to, (size_t)count, (size_t)count);
-            if (to == out_block)
-                copy_strided(out + i * out_step, out_step, out_block, size, count, size);
-        }
+        struct strided s = {.kernel = kernel, .uniform = uniform, .out = out, .out_step = out_step};
+        memcpy(s.in, in, (size_t)nin * sizeof *in);
+        memcpy(s.in_steps, steps, (size_t)nin * sizeof *steps);
+        memcpy(s.copy, copy, (size_t)nin * sizeof *copy);
+        /* In any order, unless an element may be needed after it, or another, is written. */
+        if (!ahead && Py_ABS(out_step) >= size)
+            relu_ext_parallel_for((struct relu_ext_parallel){
+                .part = run_strided,
+                .context = &s,
+                .count = (size_t)n,
+                .bytes = (size_t)(n * size) * (size_t)(nin + 1 - uniform),
+                .grain = BLOCK_BYTES / (size_t)size,
+            });
+        else
+            run_strided(&s, 0, (size_t)n);
     }
 }
 
