@@ -51,6 +51,7 @@ class BuildWithCSources(build_py):
     """Puts what other extensions compile and include into the package, as relu_ext/include."""
 
     sources = sorted([*Path("csrc").glob("*.[ch]"), *Path("csrc", "relu_ext").glob("*.h")])
+    sources.append(Path("csrc", "CMakeLists.txt"))
 
     def run(self):
         require_compiler()  # here, as this command is the first of a build

@@ -70,7 +70,7 @@ def run(command, folder, **environment):
         env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -91,7 +91,7 @@ def config(*options):
 def scripts(example):
     """What to type, out of an example's comments: the lines after "$ ", by paragraph."""
     paragraphs = re.split(r"\n[ *#/]*\n", (EXAMPLES / example).read_text())
-    lines = [re.findall(r"^[ *#/]*\$ (.*)$", p, re.MULTILINE) for p in paragraphs]
+    lines = [re.findall(r"^[ \t*#/]*\$ (.*)$", p, re.MULTILINE) for p in paragraphs]
     return ["\n".join(typed) for typed in lines if typed]
 
 
@@ -182,6 +182,21 @@ def test_cmake(tmp_path):
     copy_examples(tmp_path, "CMakeLists.txt", "compiled_in.c")
     (script,) = scripts("CMakeLists.txt")
     shell(script, tmp_path)
+    check_program(tmp_path / "build" / "compiled_in")
+
+
+@plain_c
+def test_cmake_on_a_checkout(tmp_path):
+    """find_package where nothing was installed, and so no folder `include` made."""
+    need("cc", "make", "cmake")
+    checkout = tmp_path / "checkout"
+    shutil.copytree(PACKAGE / "cmake", checkout / "relu_ext" / "cmake")
+    shutil.copytree(INCLUDE, checkout / "csrc", ignore=shutil.ignore_patterns("python"))
+    copy_examples(tmp_path, "CMakeLists.txt", "compiled_in.c")
+    (script,) = scripts("CMakeLists.txt")
+    script = script.replace("$(relu-ext config --cmakedir)", str(checkout / "relu_ext" / "cmake"))
+    # No build type, as CMake does it where none is named.
+    shell(script.replace("-DCMAKE_BUILD_TYPE=Release", ""), tmp_path)
     check_program(tmp_path / "build" / "compiled_in")
 
 
@@ -529,6 +544,37 @@ def test_pointers(function, tmp_path):
     copy_examples(tmp_path, "pointers_example.py")
     statement = f"y = np.empty_like(x); {function}(x, y); x = y"
     check_module(tmp_path, f"from pointers_example import {function}", statement)
+
+
+# Other languages and build systems: what builds each, and what it makes
+
+ROADS = {
+    "subdirectory/CMakeLists.txt": (["cc", "make", "cmake"], [], "build/compiled_in"),
+    "rust/main.rs": (["cc", "ar", "rustc"], [], "program"),
+    "go/main.go": (["cc", "go"], [], "program"),
+    "nanobind/pyproject.toml": (
+        ["c++", "Python.h", "cmake", "ninja"],
+        ["nanobind", "scikit_build_core"],
+        "nano",
+    ),
+    "meson/pyproject.toml": (["cc", "Python.h", "meson", "ninja"], ["mesonpy"], "plain"),
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_other_roads(road, tmp_path):
+    commands, modules, made = ROADS[road]
+    need("relu-ext", *commands, modules=modules)
+    folder = tmp_path / Path(road).parent
+    shutil.copytree(EXAMPLES / folder.name, folder)
+    copy_examples(tmp_path, "compiled_in.c")
+    (script,) = scripts(road)
+    shell(script.replace("pip ", f"{sys.executable} -m pip "), folder, GOFLAGS="-buildvcs=false")
+    if road.endswith(".toml"):
+        imports = f"import sys; sys.path.insert(0, {str(folder / 'installed')!r}); import {made}"
+        check_module(tmp_path, imports, f"{made}.relu_inplace(x)")
+    else:
+        check_program(folder / made)
 
 
 # Compilers and symbols

@@ -15,6 +15,9 @@ endif()
 unset(_relu_ext_languages)
 
 get_filename_component(_relu_ext_include "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
+if(NOT EXISTS "${_relu_ext_include}") # a checkout that was never installed
+  get_filename_component(_relu_ext_include "${CMAKE_CURRENT_LIST_DIR}/../../csrc" ABSOLUTE)
+endif()
 
 add_library(relu_ext::relu_ext INTERFACE IMPORTED)
 set_target_properties(relu_ext::relu_ext PROPERTIES
