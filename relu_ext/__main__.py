@@ -20,7 +20,7 @@ examples:
 exit codes:
   0  done
   1  the check gave other results than NumPy
-  2  it cannot be done; the reason is on standard error, and no file was changed
+  2  it cannot be done; standard error has the reason, and says of a file if it was changed
   130, 143  interrupted, by SIGINT or SIGTERM: what a shell makes of ending by the signal
 """
 
@@ -49,7 +49,8 @@ def main(argv=None):
         return args.run(args)
     except (ImportError, OSError, MemoryError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or "not enough memory"
-        say(reason)
+        state = getattr(error, "state", None)
+        say(f"{reason}; {state}" if state else reason)
         return 2
     except KeyboardInterrupt as interrupt:
         # End by the signal itself, so that a shell script around this one ends as well.

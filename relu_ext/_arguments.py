@@ -4,6 +4,8 @@ import operator
 
 import numpy as np
 
+from relu_ext._core import convert
+
 _MaskedArray = np.ma.MaskedArray
 
 
@@ -32,7 +34,8 @@ def as_array(x, name, keep_mask=False):
             f"{name} is a lazy {type(x).__name__}; it must be computed first: call this function "
             f"in map_blocks or apply_ufunc, block by block, or pass {name}.compute()"
         )
-    array = np.asanyarray(x) if keep_mask else np.asarray(x)
+    # Lists may have numbers of several dtypes, of which NumPy makes one.
+    array = x if keep_mask and isinstance(x, np.ndarray) else convert(x, None)
     # What NumPy makes of an object that it cannot look into.
     if array.dtype == object and array.ndim == 0:
         instead = f": pass {name}.toarray()" if hasattr(x, "toarray") else ""

@@ -111,7 +111,7 @@ lib.relu_ext_set_most_threads(
 )
 if text := os.environ.get("RELU_EXT_NUM_THREADS"):
     # int() would also take "+2", " 2 ", "1_0" and the digits of other scripts.
-    if not re.fullmatch("0*[1-9][0-9]{0,99}", text):
+    if not re.fullmatch("0{0,99}[1-9][0-9]{0,99}", text):
         raise ImportError(
             f"RELU_EXT_NUM_THREADS={text!r} is not a number of threads; valid are 1, 2, 3, ..."
         )

@@ -690,6 +690,30 @@ def test_static_gives_no_name_to_others(tmp_path):
 
 
 @plain_c
+def test_static_bears_macros_of_others(tmp_path):
+    """Names within functions and templates, too: whatever is in capitals might be a macro."""
+    used = set()
+    for path in [*INCLUDE.glob("relu_ext.*"), *(INCLUDE / "relu_ext").glob("*.h")]:
+        code = re.sub(
+            r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|^ *#.*', "", path.read_text(), flags=re.S | re.M
+        )
+        used |= set(re.findall(r"\b[A-Z][A-Z0-9_]*\b", code))
+    theirs = {name for name in used if not name.startswith("RELU_EXT_")}
+    of_the_system = """
+        INT8_MIN INT16_MIN INT32_MIN INT64_MIN INT8_MAX INT16_MAX INT32_MAX INT64_MAX UINT64_MAX
+        SIZE_MAX LDBL_MANT_DIG NULL FE_DFL_ENV FE_TONEAREST X
+    """.split()
+    theirs = {n for n in theirs if not n.startswith("_") and n not in of_the_system}
+    text = "".join(
+        f"#define {name} !!!\n" for name in [*sorted(theirs), "NAME", "BLOCK", "RUN", "T"]
+    )
+    text += "#define RELU_EXT_STATIC\n"
+    text += '#include "relu_ext.c"\n'
+    (tmp_path / "unit.c").write_text(text)
+    run(["cc", "-std=c11", f"-I{INCLUDE}", "-fsyntax-only", "unit.c"], tmp_path)
+
+
+@plain_c
 def test_headers_hijack_no_include_of_others(tmp_path):
     """The folder of the headers may come first, and somebody has headers of the same names."""
     theirs = tmp_path / "theirs"

@@ -1,4 +1,4 @@
-"""`scale_shift` and `scale_shift_relu`: the arithmetic against the oracle, the layouts, the errors."""
+"""`scale_shift` and `scale_shift_relu`: arithmetic against the oracle, layouts, errors."""
 
 import functools
 import itertools

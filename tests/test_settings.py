@@ -22,6 +22,7 @@ X32 = X64.astype(np.float32)
 DY32 = RNG.standard_normal(600).astype(np.float32)
 LARGE32 = np.full(600, -1e30, np.float32)
 SMALL32 = (X32 * np.float32(1e-38)).astype(np.float32)  # subnormals among them
+TINY = np.float32(1e-40)
 PIXELS = RNG.integers(0, 256, (200, 3), np.uint8)
 THIRDS = np.longdouble(1) / np.arange(1, 4).astype(np.longdouble)
 
@@ -88,6 +89,10 @@ CALLS = {
     ),
     "scale and shift": lambda: relu_ext.scale_shift_relu(PIXELS, 2**53 + 1, 2**60 + 1),
     "scale and shift, long double": lambda: relu_ext.scale_shift_relu(PIXELS, THIRDS, THIRDS),
+    "list": lambda: relu_ext.relu_bits([TINY, 1.0])[1],
+    "list of scales": lambda: relu_ext.scale_shift(X32[:2], [TINY, 1.0], 0),
+    "list of rows": lambda: relu_ext.dead_units([[TINY, 1.0], [TINY, -2.0]]),
+    "list of slopes": lambda: relu_ext.prelu(-np.ones((1, 2)), [TINY, 1.0]),
     "share": lambda: np.array(relu_ext.sparsity(np.array([0, 1, 2]))),
     "bits": lambda: relu_ext.relu_bits(SMALL32)[0],
 }

@@ -5,17 +5,19 @@
 PyObject *relu_ext_python_convert(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    PyArray_Descr *dtype;
+    PyArray_Descr *dtype = NULL;
     if (nargs != 2) {
         PyErr_SetString(PyExc_TypeError, "convert(array, dtype)");
         return NULL;
     }
-    if (!PyArray_DescrConverter(args[1], &dtype))
+    if (args[1] != Py_None && !PyArray_DescrConverter(args[1], &dtype))
         return NULL;
     struct relu_ext_settings before;
     relu_ext_settings_default(&before);
-    PyObject *array = PyArray_FromAny(args[0], dtype, 0, 0,
-                                      NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_FORCECAST, NULL);
+    const int as_given = NPY_ARRAY_ENSUREARRAY;
+    const int converted = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_FORCECAST | NPY_ARRAY_ENSUREARRAY;
+    PyObject *array = PyArray_FromAny(args[0], dtype, 0, 0, dtype == NULL ? as_given : converted,
+                                      NULL);
     relu_ext_settings_restore(&before);
     return array;
 }
@@ -28,8 +30,8 @@ static PyMethodDef functions[] = {
             "them; arrays in C order of the right sizes and one dtype. `out` may be None, and\n"
             "is returned."),
     BUILTIN(convert,
-            "convert(array, dtype): np.asarray(array, dtype, order=\"C\") under IEEE 754's\n"
-            "default settings, whatever the program has set."),
+            "convert(x, dtype): np.asarray(x, dtype, order=\"C\"), or np.asarray(x) if dtype is\n"
+            "None, under IEEE 754's default settings, whatever the program has set."),
     BUILTIN(count,
             "count(array, what, axes): over the axes whose bits are set in `axes`. what = 0:\n"
             "the share of zeros, over all; 1: how many elements fire; 2: where none does."),

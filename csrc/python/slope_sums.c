@@ -149,6 +149,11 @@ PyObject *relu_ext_python_slope_sums(PyObject *module, PyObject *const *args, Py
     if (PyErr_Occurred())
         return NULL;
     npy_intp channels = (npy_intp)s.channels;
+    const size_t pixels = s.channels ? (size_t)PyArray_SIZE(x) / s.channels : 0;
+    if (s.channels > 0 && s.inner > 0 && s.outer != pixels / s.inner) {
+        PyErr_SetString(PyExc_ValueError, "x was changed by another thread during the call");
+        return NULL;
+    }
     const npy_intp size = (npy_intp)(s.outer * s.channels * s.inner);
     const size_t bytes = 2 * (size_t)size * s.size;
     if (!relu_ext_is_as_checked(x, "x", PyArray_TYPE(x), size, false)

@@ -265,14 +265,14 @@ static int add_ufunc(PyObject *dict, PyObject *docs, PyObject *kept, bool fast, 
 
 int relu_ext_add_ufuncs(PyObject *dict, PyObject *docs, bool fast)
 {
-    PyObject *kept = PyList_New(0);
-    if (kept == NULL UFUNCS(ADD_UFUNC)) {
-        Py_XDECREF(kept);
+    static PyObject *kept; /* never released: fast_call.c keeps the ufuncs, too */
+    if (kept == NULL && (kept = PyList_New(0)) == NULL)
         return -1;
-    }
+    if (false UFUNCS(ADD_UFUNC))
+        return -1;
     for (size_t i = 0; i < sizeof relu_data / sizeof *relu_data; i++)
         relu_ext_add_dtype(relu_types[2 * i], ((const struct relu_ext_kernel *)relu_data[i])->id);
-    return 0; /* `kept` is never released: neither are the ufuncs */
+    return 0;
 }
 
 int relu_ext_add_type_to_ufuncs(PyObject *ufuncs, int type_num, const char *dtype)

@@ -31,22 +31,21 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
                                              const struct relu_ext_f16 *f16)
 {
-    enum { GROUP = RELU_EXT_F16_GROUP };
-    float left[GROUP], right[GROUP];
-    RELU_EXT_INT product[GROUP];
+    float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
+    RELU_EXT_INT product[RELU_EXT_F16_GROUP];
 
-    for (size_t k = 0; k < RELU_EXT_(LINE); k += GROUP) {
-        RELU_EXT_FLOATS_FROM(left, slope + k, GROUP, f16);
-        RELU_EXT_FLOATS_FROM(right, factor + k, GROUP, f16);
+    for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
+        RELU_EXT_FLOATS_FROM(left, slope + k, RELU_EXT_F16_GROUP, f16);
+        RELU_EXT_FLOATS_FROM(right, factor + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < GROUP; i++) {
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++) {
             left[i] *= right[i];
             if (!number)
                 left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
         }
-        RELU_EXT_FLOATS_TO(product, left, GROUP, f16);
+        RELU_EXT_FLOATS_TO(product, left, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < GROUP; i++)
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
             out[k + i] = product[i]
                          ^ ((product[i] ^ passing[k + i]) & RELU_EXT_(passes)(x[k + i], threshold));
     }
@@ -58,19 +57,18 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      RELU_EXT_INT threshold,
                                                      const struct relu_ext_f16 *f16)
 {
-    enum { GROUP = RELU_EXT_F16_GROUP };
-    float left[GROUP], right[GROUP];
+    float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
 
     (void)b, (void)threshold;
-    for (size_t k = 0; k < RELU_EXT_(LINE); k += GROUP) {
-        RELU_EXT_FLOATS_FROM(left, a + k, GROUP, f16);
-        RELU_EXT_FLOATS_FROM(right, c + k, GROUP, f16);
+    for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
+        RELU_EXT_FLOATS_FROM(left, a + k, RELU_EXT_F16_GROUP, f16);
+        RELU_EXT_FLOATS_FROM(right, c + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < GROUP; i++) {
+        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++) {
             const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
             left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
         }
-        RELU_EXT_FLOATS_TO(out + k, left, GROUP, f16);
+        RELU_EXT_FLOATS_TO(out + k, left, RELU_EXT_F16_GROUP, f16);
     }
 }
 
@@ -81,17 +79,17 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
                                              const struct relu_ext_f16 *f16)
 {
-    RELU_EXT_REAL product[RELU_EXT_(LINE)];
+    RELU_EXT_REAL product[RELU_EXT_(per_line)];
 
     (void)threshold, (void)f16;
     /* In a loop of its own: GCC would branch around it, and leave it a loop of scalars. */
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(LINE); i++) {
+    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
         const RELU_EXT_REAL y = RELU_EXT_REAL_FROM(slope[i]) * RELU_EXT_REAL_FROM(factor[i]);
         product[i] = !number && y != y ? RELU_EXT_REAL_FROM(RELU_EXT_NAN_BITS) : y;
     }
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(LINE); i++) {
+    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
         /* Loaded in any case, or Clang would choose between addresses. */
         const RELU_EXT_INT pass = passing[i], other = RELU_EXT_REAL_TO(product[i]);
         out[i] = RELU_EXT_REAL_FROM(x[i]) <= 0 ? other : pass;
@@ -106,7 +104,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
 {
     (void)b, (void)threshold, (void)f16;
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(LINE); i++) {
+    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
         const RELU_EXT_REAL sum = RELU_EXT_REAL_FROM(a[i]) + RELU_EXT_REAL_FROM(c[i]);
         const RELU_EXT_REAL relu = sum > 0 ? sum : 0;
         out[i] = sum != sum ? RELU_EXT_NAN_BITS : RELU_EXT_REAL_TO(relu);

@@ -11,7 +11,7 @@
 typedef RELU_EXT_INT RELU_EXT_(any) RELU_EXT_ANY_POINTER;
 
 /* Elements in a cache line. */
-enum { RELU_EXT_(LINE) = 64 / sizeof(RELU_EXT_INT) };
+enum { RELU_EXT_(per_line) = 64 / sizeof(RELU_EXT_INT) };
 
 /* c is an operation's last input; b is its second where there are three, a its first. */
 typedef RELU_EXT_INT RELU_EXT_(element)(RELU_EXT_INT a, RELU_EXT_INT b, RELU_EXT_INT c,
@@ -157,16 +157,16 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
                                      const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                      RELU_EXT_(any) *out, size_t n, RELU_EXT_INT threshold)
 {
-    if (n >= RELU_EXT_(LINE)) {
-        RELU_EXT_INT head[RELU_EXT_(LINE)], tail[RELU_EXT_(LINE)];
+    if (n >= RELU_EXT_(per_line)) {
+        RELU_EXT_INT head[RELU_EXT_(per_line)], tail[RELU_EXT_(per_line)];
         const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
-        const size_t last = n - RELU_EXT_(LINE);
-        const size_t between = (n - first) / RELU_EXT_(LINE) * RELU_EXT_(LINE);
+        const size_t last = n - RELU_EXT_(per_line);
+        const size_t between = (n - first) / RELU_EXT_(per_line) * RELU_EXT_(per_line);
         const RELU_EXT_(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
         RELU_EXT_(any) *out_first = out + first;
 
-        RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(LINE), threshold);
-        RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(LINE), threshold);
+        RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(per_line), threshold);
+        RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(per_line), threshold);
         if (between <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
             RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
             for (size_t i = 0; i < between; i++)
@@ -178,13 +178,13 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
         memcpy(out, head, sizeof head);
         memcpy(out + last, tail, sizeof tail);
     }
-    else if (RELU_EXT_(LINE) > 32 && n >= 32)
+    else if (RELU_EXT_(per_line) > 32 && n >= 32)
         RELU_EXT_(ends)(f, a, b, c, out, n, 32, threshold);
-    else if (RELU_EXT_(LINE) > 16 && n >= 16)
+    else if (RELU_EXT_(per_line) > 16 && n >= 16)
         RELU_EXT_(ends)(f, a, b, c, out, n, 16, threshold);
-    else if (RELU_EXT_(LINE) > 8 && n >= 8)
+    else if (RELU_EXT_(per_line) > 8 && n >= 8)
         RELU_EXT_(ends)(f, a, b, c, out, n, 8, threshold);
-    else if (RELU_EXT_(LINE) > 4 && n >= 4)
+    else if (RELU_EXT_(per_line) > 4 && n >= 4)
         RELU_EXT_(ends)(f, a, b, c, out, n, 4, threshold);
     else if (n > 0) {
         /* One, two or three elements: the first, the middle and the last. */
@@ -198,7 +198,7 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
     }
 }
 
-/* An operation on LINE elements, at any address; out may be a, b or c. */
+/* An operation on RELU_EXT_(per_line) elements, at any address; out may be a, b or c. */
 typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
                              const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
                              const struct relu_ext_f16 *f16);
@@ -212,24 +212,23 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
                                       RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
-    enum { LINE = RELU_EXT_(LINE) };
-    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - LINE;
-    RELU_EXT_INT each[LINE], ends[2 * LINE];
+    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - RELU_EXT_(per_line);
+    RELU_EXT_INT each[RELU_EXT_(per_line)], ends[2 * RELU_EXT_(per_line)];
 
     if (uniform) {
-        for (size_t i = 0; i < LINE; i++)
+        for (size_t i = 0; i < RELU_EXT_(per_line); i++)
             each[i] = *c;
         c = each;
     }
     RELU_EXT_NO_UNROLL
     for (size_t end = 0; end < 2; end++) {
         const size_t i = end * last;
-        f(a + i, b + i, uniform ? c : c + i, ends + end * LINE, threshold, f16);
+        f(a + i, b + i, uniform ? c : c + i, ends + end * RELU_EXT_(per_line), threshold, f16);
     }
-    for (size_t i = first; i < last; i += LINE)
+    for (size_t i = first; i < last; i += RELU_EXT_(per_line))
         f(a + i, b + i, uniform ? c : c + i, out + i, threshold, f16);
     memcpy(out, ends, sizeof ends / 2);
-    memcpy(out + last, ends + LINE, sizeof ends / 2);
+    memcpy(out + last, ends + RELU_EXT_(per_line), sizeof ends / 2);
 }
 
 /* <name>_line, of <name>_element. */
@@ -240,7 +239,7 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     {                                                                                  \
         (void)f16;                                                                     \
         RELU_EXT_LINE_LOOP                                                             \
-        for (size_t i = 0; i < RELU_EXT_(LINE); i++)                                   \
+        for (size_t i = 0; i < RELU_EXT_(per_line); i++)                               \
             out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
 

@@ -65,7 +65,7 @@ RELU_EXT_INLINE float relu_ext_float_from_f16(uint16_t h)
 {
     const uint32_t magnitude = h & 0x7FFF, sign = (uint32_t)(h & 0x8000) << 16;
     const uint32_t rebias = (uint32_t)(127 - 15) << 23;
-    /* Infinity and NaN: the exponent has to be all ones again. */
+    /* Infinity and NaN: the exponent must be all ones again. */
     uint32_t again = relu_ext_select(magnitude >= 0x7C00, rebias, 0);
     uint32_t normal = (magnitude << 13) + rebias + again;
     /* By way of an integer: to read the bits as a subnormal float costs an exception inside. */

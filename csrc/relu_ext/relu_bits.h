@@ -55,7 +55,7 @@ static void relu_ext_fill_and_pack(void *context, size_t at, char *y, size_t byt
 RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, void *y, uint8_t *bits,
                                          size_t n, size_t total)
 {
-    enum { BLOCK = RELU_EXT_SHORT / 192 * 192 }; /* whole elements, of 12 bytes too */
+    const size_t block = RELU_EXT_SHORT / 192 * 192; /* whole elements, of 12 bytes too */
     const size_t size = relu_ext_kernels[id].size, bytes = n * size;
     struct relu_ext_packing run = {relu_ext_current_isa(), id, x, bits, n, 0};
     char *to = y;
@@ -66,8 +66,8 @@ RELU_EXT_INTERNAL void relu_ext_run_bits(enum relu_ext_id id, const void *x, voi
             run.isa,
             &(struct relu_ext_stream){relu_ext_fill_and_pack, &run, x, x, size, to, size, bytes},
             total))
-        for (size_t i = 0; i < bytes; i += BLOCK)
-            relu_ext_fill_and_pack(&run, i, to + i, bytes - i < BLOCK ? bytes - i : BLOCK);
+        for (size_t i = 0; i < bytes; i += block)
+            relu_ext_fill_and_pack(&run, i, to + i, bytes - i < block ? bytes - i : block);
 }
 
 struct relu_ext_unpacking {

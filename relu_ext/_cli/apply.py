@@ -23,7 +23,7 @@ are those of relu_ext.relu.
 
 The result is written beside OUT and takes its place once it is complete and on the disk.
 So OUT is whole at every moment, power cuts included, and may be IN itself. It keeps its
-owner, group, mode and access-control list, or is closed to those who had access by what
+owner, group, mode and POSIX access-control list, or is closed to those who had access by what
 cannot be kept; it keeps no set-id bits. A link as OUT is followed; other hard links to
 the file keep its old content. A process that is killed leaves .OUT.relu-ext-*, which
 can be deleted. Pipes, devices, /dev/stdout and /dev/fd/N are written to as they are.
@@ -126,6 +126,8 @@ def run(parser, args):
 
 def choose_targets(inputs, output):
     """A target for each input."""
+    if not output:
+        raise FileNotFoundError("OUT is empty: it must be the name of a file or directory, or -")
     into = output.endswith(("/", os.sep))
     if len(inputs) == 1 and not into:
         if os.path.isdir(output):

@@ -66,7 +66,7 @@ def describe():
         "threads": {
             "in effect": relu_ext.get_num_threads(),
             "asked for": None if asked == _INT_MAX else asked,
-            "CPUs": os.cpu_count(),
+            "CPUs": ask("number of CPUs", os.cpu_count),
             "CPUs usable": _usable_cpus(),
             "CPU quota": _cpu_quota(),
             "helpers": _helpers(),

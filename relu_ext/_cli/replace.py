@@ -180,7 +180,8 @@ def replacing(target, path, old, size):
         except BaseException as error:
             # A signal can arrive with the end of the renaming.
             done = ours is not None and is_at(path, ours, dir_fd)
-            error.state = f"{target} is {'complete' if done else 'as it was'}"
+            if done or isinstance(error, KeyboardInterrupt):
+                error.state = f"{target} is {'complete' if done else 'as it was'}"
             if ours is not None:
                 file.close()
             with contextlib.suppress(OSError):
