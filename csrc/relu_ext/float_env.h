@@ -46,7 +46,9 @@ static inline relu_ext_float_env relu_ext_float_env_default(void)
 
 static inline void relu_ext_float_env_restore(relu_ext_float_env before)
 {
-    if (_mm_getcsr() != before)
+    /* After a flag was raised, to read it takes long, too. */
+    const bool changed = (before & ~RELU_EXT_MXCSR_FLAGS) != RELU_EXT_MXCSR_DEFAULT;
+    if (changed || _mm_getcsr() != before)
         _mm_setcsr(before);
 }
 
