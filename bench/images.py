@@ -1,16 +1,16 @@
-"""The command ``python -m bench.images``: `scale_shift_relu` on an image, and its peers.
+"""The command ``python -m bench.images``: `scale_shift` on pictures, and its peers.
 
-A full HD image of uint8 becomes float32, each channel scaled and shifted, from channels last
-(HWC) or first (CHW) to either. Apart from the other operations, as dtypes and shapes of input
-and output differ. As there, the contenders are interleaved and ratios taken within a round,
-and of the ways in which a library can be told, the fastest is taken.
+Pictures of uint8 become floats, each channel scaled and shifted, from channels last (HWC) to
+channels first (CHW) or last. Apart from the other operations, as dtypes and shapes of input and
+output differ. As there, the contenders are interleaved and ratios taken within a round, and of
+the ways in which a library can be told, the fastest is taken and named.
 """
 
 import argparse
 import importlib
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,167 +18,261 @@ from rich.console import Console
 from rich.table import Table
 
 import relu_ext
-from bench import machine
+from bench import machine, roof
 from bench.measure import compile_timing, settle
 from bench.report import describe, format_ratio, format_seconds
 from bench.results import Spread
 
-HEIGHT, WIDTH = 1080, 1920
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-LAYOUTS = [(source, target) for source in ("HWC", "CHW") for target in ("HWC", "CHW")]
-BLOB_MEAN, BLOB_SCALE = (123.675, 116.28, 103.53), 1 / 57.375
 
-# (contender, source, target): how many times as long as relu_ext on one thread it should take.
-AIMS = {
-    ("NumPy", "HWC", "HWC"): 15,
-    ("PyTorch", "HWC", "HWC"): 12,
-    ("NumPy", "CHW", "CHW"): 4,
-    ("OpenCV", "HWC", "CHW"): 6,
-}
+
+@dataclass(frozen=True)
+class Case:
+    shape: tuple  # (H, W, C) or (N, H, W, C)
+    target: str
+    dtype: str
+
+    def __str__(self):
+        return f"uint8 {self.shape} HWC to {self.dtype} {self.target}"
+
+
+CASES = [
+    Case(shape, target, dtype)
+    for shape in ((1080, 1920, 3), (224, 224, 3), (32, 224, 224, 3))
+    for target, dtype in (("CHW", "float32"), ("HWC", "float32"), ("HWC", "float16"))
+]
+
+# How many times as long as relu_ext each should take at least: of all peers, and of the C copy.
+AIMS = {"the fastest peer": 2.0, "C copy, converting": 0.9}
 
 
 @dataclass
 class Contender:
+    """`statements` says, of a case, what to try; `names` what they call."""
+
     label: str
     names: dict
-    statements: dict  # of a source and a target
+    statements: object
     use_threads: object = lambda n: None
     to_numpy: object = np.asarray
-    expected: object = None  # of the arrays, if it computes something else
+    tensors: bool = False
     distribution: str = None
-    peer: bool = field(default=True)
-
-
-def laid_out(image, layout):
-    return np.ascontiguousarray(image.transpose(2, 0, 1) if layout == "CHW" else image)
+    is_peer: bool = True
+    computes: bool = True
 
 
 class Arrays:
     """What all contenders share, and the answer."""
 
-    def __init__(self, source, target):
-        image = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-        self.source, self.target = source, target
-        self.image, self.x = image, laid_out(image, source)
+    def __init__(self, case):
+        self.case = case
+        self.x = np.random.default_rng(1).integers(0, 256, case.shape, np.uint8)
         self.scale, self.shift = ((1 / (255 * STD)).astype("f4"), (-MEAN / STD).astype("f4"))
-        y = image * self.scale.astype("f8") + self.shift
-        self.expected = laid_out(np.maximum(y, 0).astype("f4"), target)
+        self.expected = self.laid_out(self.x * self.scale.astype("f8") + self.shift, case.dtype)
+        self.converted = self.laid_out(self.x, case.dtype)
         self.out = np.empty_like(self.expected)
+        # float32's own rounding of what the lookup tables and the others compute.
+        self.tolerance = 2e-3 if case.dtype == "float16" else 1e-5
+
+    def laid_out(self, values, dtype):
+        if self.case.target == "CHW":
+            values = np.moveaxis(values, -1, -3)
+        return np.ascontiguousarray(values, dtype)
 
     @property
     def names(self):
-        columns = {f"{name}s": getattr(self, name)[:, None, None] for name in ("scale", "shift")}
-        return {name: getattr(self, name) for name in ("x", "scale", "shift", "out")} | columns
+        levels = np.arange(256)[:, None] * self.scale.astype("f8") + self.shift
+        return {
+            **{name: getattr(self, name) for name in ("x", "scale", "shift", "out")},
+            "scales": self.scale[:, None, None],
+            "shifts": self.shift[:, None, None],
+            "table": np.ascontiguousarray(levels.T, self.case.dtype),
+        }
+
+
+def load_relu_ext():
+    def statements(case):
+        out_axis = len(case.shape) - 3 if case.target == "CHW" else -1
+        return [f"scale_shift(x, scale, shift, out_axis={out_axis}, out=out)"]
+
+    names = {"scale_shift": relu_ext.scale_shift}
+    return Contender("relu_ext", names, statements, relu_ext.set_num_threads, is_peer=False)
 
 
 def idiom(x, scale, shift, out):
     """NumPy's, without temporary arrays."""
-    np.multiply(x, scale, out=out, dtype=np.float32)
-    np.add(out, shift, out=out)
-    np.maximum(out, 0, out=out)
+    np.multiply(x, scale, out=out, dtype=out.dtype)
+    np.add(out, shift, out=out, casting="same_kind")
 
 
-def load_relu_ext():
-    axes = {"HWC": -1, "CHW": 0}
-    statements = {
-        (source, target): [
-            f"scale_shift_relu(x, scale, shift, axis={axes[source]}, out_axis={axes[target]}, "
-            "out=out)"
-        ]
-        for source, target in LAYOUTS
-    }
-    names = {"scale_shift_relu": relu_ext.scale_shift_relu}
-    return Contender("relu_ext", names, statements, relu_ext.set_num_threads, peer=False)
+def look_up(x, table, out):
+    """A table of 256 results for each channel; `out` with the channels last."""
+    for c, results in enumerate(table):
+        out[..., c] = results[x[..., c]]
+
+
+def look_up_by_take(x, table, out):
+    for c, results in enumerate(table):
+        np.take(results, x[..., c], out=out[..., c], mode="clip")
 
 
 def load_numpy():
-    return Contender(
-        "NumPy",
-        {"idiom": idiom},
-        {
-            ("HWC", "HWC"): ["idiom(x, scale, shift, out)"],
-            ("CHW", "CHW"): ["idiom(x, scales, shifts, out)"],
-            ("HWC", "CHW"): [
-                "idiom(x, scale, shift, out.transpose(1, 2, 0))",
-                "idiom(x.transpose(2, 0, 1), scales, shifts, out)",
-            ],
-            ("CHW", "HWC"): [
-                "idiom(x, scales, shifts, out.transpose(2, 0, 1))",
-                "idiom(x.transpose(1, 2, 0), scale, shift, out)",
-            ],
-        },
-        distribution="numpy",
-    )
+    def statements(case):
+        if case.target == "HWC":
+            calls = ["idiom(x, scale, shift, out)"]
+            into = "out"
+        else:
+            calls = ["idiom(moveaxis(x, -1, -3), scales, shifts, out)"]
+            into = "moveaxis(out, -3, -1)"
+        return calls + [f"{f}(x, table, {into})" for f in ("look_up", "look_up_by_take")]
 
-
-def load_copyto():
-    """For scale: moves the elements, computes nothing."""
-    copies = {
-        ("HWC", "HWC"): ["copyto(out, x)"],
-        ("CHW", "CHW"): ["copyto(out, x)"],
-        ("HWC", "CHW"): ["copyto(out, x.transpose(2, 0, 1))"],
-        ("CHW", "HWC"): ["copyto(out, x.transpose(1, 2, 0))"],
-    }
-    return Contender(
-        "np.copyto",
-        {"copyto": np.copyto},
-        copies,
-        peer=False,
-        expected=lambda arrays: laid_out(arrays.image.astype("f4"), arrays.target),
-    )
+    names = {f.__name__: f for f in (idiom, look_up, look_up_by_take, np.moveaxis)}
+    return Contender("NumPy", names, statements, distribution="numpy")
 
 
 def load_torch():
     torch = importlib.import_module("torch")
     torch.inference_mode().__enter__()
-    names = {"addcmul": torch.addcmul, "relu_": torch.relu_}
+
+    def statements(case):
+        kind = "half()" if case.dtype == "float16" else "float()"
+        if case.target == "HWC":
+            return [
+                "out.copy_(x).mul_(scale).add_(shift)",
+                f"addcmul(shift, x.{kind}, scale, out=out)",
+                f"addcmul(shift, x.{kind}, scale)",
+            ] + ["addcmul(shift, x, scale, out=out)"] * (case.dtype == "float32")
+        return [
+            "out.copy_(x.movedim(-1, -3)).mul_(scales).add_(shifts)",
+            "addcmul(shifts, x.movedim(-1, -3).float(), scales, out=out)",
+            "addcmul(shifts, x.movedim(-1, -3).contiguous().float(), scales, out=out)",
+            "addcmul(shift, x.float(), scale).movedim(-1, -3).contiguous()",
+        ]
+
     return Contender(
         "PyTorch",
-        names,
-        {
-            ("HWC", "HWC"): [
-                "relu_(addcmul(shift, x.float(), scale))",
-                "relu_(addcmul(shift, x.float(), scale, out=out))",
-            ],
-            ("CHW", "CHW"): [
-                "relu_(addcmul(shifts, x.float(), scales))",
-                "relu_(addcmul(shifts, x.float(), scales, out=out))",
-            ],
-            ("HWC", "CHW"): [
-                "relu_(addcmul(shifts, x.permute(2, 0, 1).float(), scales, out=out))",
-                "relu_(addcmul(shifts, x.permute(2, 0, 1).contiguous().float(), scales, out=out))",
-                "relu_(addcmul(shift, x.float(), scale)).permute(2, 0, 1).contiguous()",
-            ],
-            ("CHW", "HWC"): [
-                "relu_(addcmul(shift, x.permute(1, 2, 0).float(), scale, out=out))",
-                "relu_(addcmul(shift, x.permute(1, 2, 0).contiguous().float(), scale, out=out))",
-            ],
-        },
+        {"addcmul": torch.addcmul},
+        statements,
         torch.set_num_threads,
         lambda tensor: tensor.numpy(),
+        tensors=True,
         distribution="torch",
     )
 
 
 def load_opencv():
-    """One scale for all channels, and no ReLU: less than the others do."""
     cv2 = importlib.import_module("cv2")
-    names = {"blobFromImage": cv2.dnn.blobFromImage}
-    calls = {("HWC", "CHW"): [f"blobFromImage(x, {BLOB_SCALE}, mean={BLOB_MEAN})"]}
+    parameters = cv2.dnn.Image2BlobParams()
+    parameters.scalefactor = tuple(1 / (255 * STD))
+    parameters.mean = tuple(255 * MEAN)
+    levels = np.arange(256)[:, None] / 255
+    names = {
+        "blob": cv2.dnn.blobFromImageWithParams,
+        "blobs": cv2.dnn.blobFromImagesWithParams,
+        "LUT": cv2.LUT,
+        "parameters": parameters,
+        "levels": ((levels - MEAN) / STD).astype("f4")[None],
+    }
+
+    def statements(case):
+        if case.dtype == "float16":
+            return []
+        if case.target == "CHW":
+            return ["blob(x, parameters)" if len(case.shape) == 3 else "blobs(x, parameters)"]
+        return ["LUT(x, levels, out)"] if len(case.shape) == 3 else []
+
     return Contender(
-        "OpenCV",
-        names,
-        calls,
-        cv2.setNumThreads,
-        lambda blob: blob[0],
-        lambda arrays: laid_out(
-            ((arrays.image - np.array(BLOB_MEAN)) * BLOB_SCALE).astype("f4"), arrays.target
-        ),
-        distribution="opencv-python-headless",
+        "OpenCV", names, statements, cv2.setNumThreads, distribution="opencv-python-headless"
     )
 
 
-LOADERS = (load_relu_ext, load_numpy, load_copyto, load_torch, load_opencv)
+def load_albucore():
+    """To channels last; what it gives is copied into the other order."""
+    albucore = importlib.import_module("albucore")
+    names = {"normalize": albucore.normalize, "moveaxis": np.moveaxis, "copyto": np.copyto}
+    names |= {"means": (255 * MEAN).astype("f4"), "factors": (1 / (255 * STD)).astype("f4")}
+
+    def statements(case):
+        if case.dtype == "float16":
+            return []
+        call = "normalize(x, means, factors)"
+        return [call] if case.target == "HWC" else [f"copyto(out, moveaxis({call}, -1, -3))"]
+
+    return Contender("albucore", names, statements, distribution="albucore")
+
+
+def load_numba():
+    numba = importlib.import_module("numba")
+
+    @numba.njit(parallel=True)
+    def to_planes(x, scale, shift, out):
+        pictures, height, width, channels = x.shape
+        for row in numba.prange(pictures * height):
+            n, i = row // height, row % height
+            for c in range(channels):
+                a, b = scale[c], shift[c]
+                for j in range(width):
+                    out[n, c, i, j] = x[n, i, j, c] * a + b
+
+    @numba.njit(parallel=True)
+    def interleaved(x, scale, shift, out):
+        pictures, height, width, channels = x.shape
+        for row in numba.prange(pictures * height):
+            n, i = row // height, row % height
+            for j in range(width):
+                for c in range(channels):
+                    out[n, i, j, c] = x[n, i, j, c] * scale[c] + shift[c]
+
+    def statements(case):
+        if case.dtype == "float16":  # Numba has no such arithmetic on the CPU
+            return []
+        function = "to_planes" if case.target == "CHW" else "interleaved"
+        if len(case.shape) == 4:
+            return [f"{function}(x, scale, shift, out)"]
+        return [f"{function}(x[None], scale, shift, out[None])"]
+
+    names = {"to_planes": to_planes, "interleaved": interleaved}
+    most = numba.config.NUMBA_NUM_THREADS
+    return Contender(
+        "Numba",
+        names,
+        statements,
+        lambda n: numba.set_num_threads(min(n, most)),
+        distribution="numba",
+    )
+
+
+def load_copy():
+    """For scale: converts in C, computes nothing."""
+    if not roof.build():
+        raise ImportError("a C compiler", name="a C compiler")
+    threads = [1]
+
+    def convert(x, out, planes):
+        roof.lib.roof_convert(roof.pointer(out), roof.pointer(x), x.size, planes, threads[0])
+
+    def use_threads(n):
+        threads[0] = n
+
+    def statements(case):
+        if case.dtype != "float32":
+            return []
+        height, width = case.shape[-3:-1]
+        return [f"convert(x, out, {height * width if case.target == 'CHW' else 0})"]
+
+    return Contender(
+        "C copy, converting",
+        {"convert": convert},
+        statements,
+        use_threads,
+        is_peer=False,
+        computes=False,
+    )
+
+
+LOADERS = (
+    load_relu_ext, load_numpy, load_torch, load_opencv, load_albucore, load_numba, load_copy
+)  # fmt: skip
 
 
 def load_all(notes):
@@ -186,35 +280,39 @@ def load_all(notes):
     for load in LOADERS:
         try:
             contenders.append(load())
-        except ImportError as error:
-            notes.append(f"left out, as it is not installed: {error.name}")
+        except (AttributeError, ImportError) as error:
+            notes.append(f"left out: {load.__name__.removeprefix('load_')} ({error})")
     return contenders
 
 
 def enter(contender, arrays, threads):
     """The contender's fastest way to have it done right, as a function that times a call."""
-    names = arrays.names | contender.names
-    if contender.label == "PyTorch":
+    names = arrays.names
+    if contender.tensors:
         torch = importlib.import_module("torch")
-        names |= {name: torch.from_numpy(array) for name, array in arrays.names.items()}
-    expected = contender.expected(arrays) if contender.expected else arrays.expected
+        names = {name: torch.from_numpy(array) for name, array in names.items()}
+    names |= contender.names
+    expected = arrays.expected if contender.computes else arrays.converted
     timings = []
-    for statement in contender.statements.get((arrays.source, arrays.target), ()):
+    contender.use_threads(threads)
+    for statement in contender.statements(arrays.case):
         arrays.out[...] = np.nan
-        contender.use_threads(threads)
         returned = eval(statement, dict(names))
         result = arrays.out if returned is None else contender.to_numpy(returned)
-        if not np.allclose(result, expected, rtol=1e-5, atol=1e-5):
+        result = result.reshape(expected.shape)  # OpenCV makes a batch of one picture
+        if not np.allclose(result, expected, rtol=arrays.tolerance, atol=arrays.tolerance):
             raise AssertionError(f"{contender.label}: `{statement}` gives something else")
         timings.append((compile_timing(statement, names), statement))
     return min(timings, key=lambda pair: min(pair[0](1) for _ in range(3)), default=None)
 
 
-def measure(contenders, source, target, threads, rounds):
-    arrays = Arrays(source, target)
+def measure(contenders, case, threads, rounds):
+    arrays = Arrays(case)
     entries = {c.label: (c, *entry) for c in contenders if (entry := enter(c, arrays, threads))}
     seconds = {label: [] for label in entries}
     order, shuffle = list(entries), random.Random(0).shuffle
+    # So many calls that a timing takes milliseconds.
+    number = max(1, int(3e-3 / min(entries["relu_ext"][1](1) for _ in range(3))))
     for _ in range(rounds):
         shuffle(order)
         for label in order:
@@ -223,36 +321,35 @@ def measure(contenders, source, target, threads, rounds):
                 settle()
             contender.use_threads(threads)
             timing(1)
-            seconds[label].append(timing(1))
+            seconds[label].append(timing(number) / number)
     return {
-        "source": source,
-        "target": target,
+        "case": str(case),
         "threads": threads,
         "seconds": seconds,
+        "peers": [label for label, (contender, *_) in entries.items() if contender.is_peer],
         "calls": {label: statement for label, (_, _, statement) in entries.items()},
     }
 
 
-def print_table(console, case, labels):
-    source, target, seconds = case["source"], case["target"], case["seconds"]
-    table = Table(
-        title=f"uint8 {source} to float32 {target}, {HEIGHT} x {WIDTH}, {case['threads']} threads",
-        title_justify="left",
-    )
-    for heading in ("", "median", "least", "times relu_ext", "aim"):
-        table.add_column(heading, justify="right")
-    for label in labels:
-        if rounds := seconds.get(label):
-            ratio = Spread.of([a / b for a, b in zip(rounds, seconds["relu_ext"])])
-            aim = AIMS.get((label, source, target)) if case["threads"] == 1 else None
-            spread = Spread.of(rounds)
-            table.add_row(
-                label,
-                format_seconds(spread.median),
-                format_seconds(min(rounds)),
-                format_ratio(ratio),
-                f"{aim}×" if aim else "",
-            )
+def print_table(console, result):
+    seconds, own = result["seconds"], result["seconds"]["relu_ext"]
+    ratios = {
+        label: Spread.of([a / b for a, b in zip(rounds, own)]) for label, rounds in seconds.items()
+    }
+    fastest = min(result["peers"], key=lambda label: ratios[label].median, default=None)
+    table = Table(title=f"{result['case']}, {result['threads']} threads", title_justify="left")
+    for heading in ("", "median", "least", "times relu_ext", "aim", "call"):
+        table.add_column(heading, justify="left" if heading == "call" else "right")
+    for label, rounds in seconds.items():
+        aim = AIMS.get("the fastest peer" if label == fastest else label)
+        table.add_row(
+            label,
+            format_seconds(Spread.of(rounds).median),
+            format_seconds(min(rounds)),
+            format_ratio(ratios[label]),
+            f"{aim}×" if aim else "",
+            result["calls"][label],
+        )
     console.print(table)
 
 
@@ -281,12 +378,12 @@ def main(argv=None):
     facts = machine.describe_machine(), machine.describe_versions(contenders)
     for text in (*map(describe, facts), *notes):
         console.print(text, markup=False, highlight=False)
-    cases = []
+    results = []
     for threads in args.threads or sorted({1, everything}):
-        for source, target in LAYOUTS:
-            cases.append(measure(contenders, source, target, threads, args.rounds))
-            print_table(console, cases[-1], [contender.label for contender in contenders])
-    data = {"machine": facts[0], "versions": facts[1], "notes": notes, "cases": cases}
+        for case in CASES:
+            results.append(measure(contenders, case, threads, args.rounds))
+            print_table(console, results[-1])
+    data = {"machine": facts[0], "versions": facts[1], "notes": notes, "cases": results}
     args.output.mkdir(parents=True, exist_ok=True)
     path = args.output / "images.json"
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

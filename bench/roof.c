@@ -37,34 +37,34 @@ typedef void run(char *out, const char *a, const char *b, size_t n);
  * the compiler drops it. The ends are done without alignment and overlap the middle:
  * to do bytes twice does not matter here, not even in place.
  */
-#define PASS(name, target, width, op, store, finish)                                   \
-    TARGET(target) static void name(char *out, const char *a, const char *b, size_t n) \
-    {                                                                                  \
-        typedef unsigned char vec __attribute__((vector_size(width), may_alias));      \
-        typedef vec loose __attribute__((aligned(1)));                                 \
-        const unsigned char key = zero;                                                \
-        (void)key, (void)b;                                                            \
-        if (n < 256) {                                                                 \
-            for (size_t i = 0; i < n; i++)                                             \
-                out[i] = (char)op(a[i], b[i]);                                         \
-            return;                                                                    \
-        }                                                                              \
-        for (size_t i = 0; i < 64; i += width)                                         \
+#define PASS(name, target, width, op, store, finish)                                    \
+    TARGET(target) static void name(char *out, const char *a, const char *b, size_t n)  \
+    {                                                                                   \
+        typedef unsigned char vec __attribute__((vector_size(width), may_alias));       \
+        typedef vec loose __attribute__((aligned(1)));                                  \
+        const unsigned char key = zero;                                                 \
+        (void)key, (void)b;                                                             \
+        if (n < 256) {                                                                  \
+            for (size_t i = 0; i < n; i++)                                              \
+                out[i] = (char)op(a[i], b[i]);                                          \
+            return;                                                                     \
+        }                                                                               \
+        for (size_t i = 0; i < 64; i += width)                                          \
             *(loose *)(out + i) = op(*(const loose *)(a + i), *(const loose *)(b + i)); \
-        size_t i = -(uintptr_t)out & 63;                                               \
-        for (; i + 4 * width <= n; i += 4 * width) {                                   \
-            vec v[4];                                                                  \
-            for (int k = 0; k < 4; k++)                                                \
-                v[k] = op(*(const loose *)(a + i + k * width),                         \
-                          *(const loose *)(b + i + k * width));                        \
-            for (int k = 0; k < 4; k++)                                                \
-                store(vec, out + i + k * width, v[k]);                                 \
-        }                                                                              \
-        for (; i < n; i += width) {                                                    \
-            i = i + width > n ? n - width : i;                                         \
+        size_t i = -(uintptr_t)out & 63;                                                \
+        for (; i + 4 * width <= n; i += 4 * width) {                                    \
+            vec v[4];                                                                   \
+            for (int k = 0; k < 4; k++)                                                 \
+                v[k] = op(*(const loose *)(a + i + k * width),                          \
+                          *(const loose *)(b + i + k * width));                         \
+            for (int k = 0; k < 4; k++)                                                 \
+                store(vec, out + i + k * width, v[k]);                                  \
+        }                                                                               \
+        for (; i < n; i += width) {                                                     \
+            i = i + width > n ? n - width : i;                                          \
             *(loose *)(out + i) = op(*(const loose *)(a + i), *(const loose *)(b + i)); \
-        }                                                                              \
-        finish;                                                                        \
+        }                                                                               \
+        finish;                                                                         \
     }
 
 #define PASSES(isa, target, width, store, finish)                                      \
@@ -226,4 +226,82 @@ void roof_kernel_2(void *kernel, const void *dy, const void *x, void *out, size_
     memcpy(&function, &kernel, sizeof function);
     for (int i = 0; i < times; i++)
         function(dy, x, out, n);
+}
+
+/*
+ * Pictures of uint8 as float, with no arithmetic but the conversion: as they lie, and from
+ * interleaved to three planes, which are plane_step elements apart.
+ */
+#define CONVERSIONS(isa, target)                                                        \
+    TARGET(target)                                                                      \
+    static void convert_##isa(float *restrict out, const uint8_t *restrict a, size_t n) \
+    {                                                                                   \
+        for (size_t i = 0; i < n; i++)                                                  \
+            out[i] = a[i];                                                              \
+    }                                                                                   \
+    TARGET(target)                                                                      \
+    static void planes_##isa(float *restrict out, size_t plane_step,                    \
+                             const uint8_t *restrict a, size_t n)                       \
+    {                                                                                   \
+        enum { BLOCK = 1024 };                                                          \
+        uint8_t r[BLOCK], g[BLOCK], b[BLOCK];                                           \
+        for (size_t at = 0; at < n; at += BLOCK) {                                      \
+            const size_t now = n - at < BLOCK ? n - at : BLOCK;                         \
+            for (size_t i = 0; i < now; i++) {                                          \
+                r[i] = a[3 * (at + i)];                                                 \
+                g[i] = a[3 * (at + i) + 1];                                             \
+                b[i] = a[3 * (at + i) + 2];                                             \
+            }                                                                           \
+            convert_##isa(out + at, r, now);                                            \
+            convert_##isa(out + at + plane_step, g, now);                               \
+            convert_##isa(out + at + 2 * plane_step, b, now);                           \
+        }                                                                               \
+    }
+CONVERSIONS(plain, "sse2")
+#if defined __x86_64__
+CONVERSIONS(avx2, "avx2")
+CONVERSIONS(avx512, "avx512f,avx512bw,avx512vl")
+#endif
+
+static int best_isa(void)
+{
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return 2;
+    return __builtin_cpu_supports("avx2") != 0;
+#else
+    return 0;
+#endif
+}
+
+/* n elements; planes: of interleaved pictures of so many pixels each, else 0. */
+void roof_convert(void *out, const void *a, size_t n, size_t planes, int threads)
+{
+    const int isa = best_isa();
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int t = 0; t < threads; t++) {
+        /* Whole pictures where there are enough of them, else parts of one. */
+        const size_t unit = planes ? planes : n;
+        const size_t pictures = planes ? n / (3 * planes) : 1;
+        for (size_t p = 0; p < pictures; p++) {
+            const size_t begin = unit * (size_t)t / (size_t)threads / 64 * 64;
+            const size_t end = t + 1 == threads
+                                   ? unit
+                                   : unit * (size_t)(t + 1) / (size_t)threads / 64 * 64;
+            float *to = (float *)out + (planes ? 3 * planes * p : 0) + begin;
+            const uint8_t *from = (const uint8_t *)a + (planes ? 3 * (planes * p + begin) : begin);
+#if defined __x86_64__
+            if (isa == 2)
+                planes ? planes_avx512(to, planes, from, end - begin)
+                       : convert_avx512(to, from, end - begin);
+            else if (isa == 1)
+                planes ? planes_avx2(to, planes, from, end - begin)
+                       : convert_avx2(to, from, end - begin);
+            else
+#endif
+                planes ? planes_plain(to, planes, from, end - begin)
+                       : convert_plain(to, from, end - begin);
+        }
+    }
+    (void)isa;
 }

@@ -9,7 +9,7 @@ from relu_ext import scale_shift, set_num_threads
 
 @pytest.fixture
 def photograph():
-    return pytest.importorskip("sklearn.datasets").load_sample_image("china.jpg")
+    return pytest.importorskip("sklearn.datasets").load_sample_image("china.jpg").copy()
 
 
 def test_torch(photograph):
