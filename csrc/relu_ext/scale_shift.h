@@ -390,23 +390,24 @@ enum { RELU_EXT_PART_ELEMENTS = 256 };
     RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF(RELU_EXT_SCALE_SHIFT_WAY_##x, x, y, compute, isa, target)
 #define RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF(...)                                     \
     RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF_(__VA_ARGS__)
-#define RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF_(way, x, y, compute, isa, target)                 \
-    static target void relu_ext_scale_shift_##x##_##y##_##isa(                                  \
-        const void *in, const void *scale, const void *shift, void *out, size_t n,              \
-        bool each, bool rectified)                                                              \
-    {                                                                                           \
-        const relu_ext_scale_shift_##x *from = in;                                              \
-        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;                  \
-        relu_ext_scale_shift_##y *to = out;                                                     \
-        _Alignas(64) char memory[RELU_EXT_PART_ELEMENTS * sizeof(relu_ext_scale_shift_##way)];  \
-        relu_ext_scale_shift_##way *part = (relu_ext_scale_shift_##way *)memory;                \
-        for (size_t i = 0; i < n; i += RELU_EXT_PART_ELEMENTS) {                                \
-            const size_t now = n - i < RELU_EXT_PART_ELEMENTS ? n - i : RELU_EXT_PART_ELEMENTS; \
-            const size_t parameter = each ? i : 0;                                              \
-            relu_ext_scale_shift_load_##x##_##isa(part, from + i, now);                         \
-            relu_ext_scale_shift_##way##_##y##_##isa(part, scales + parameter,                  \
-                                        shifts + parameter, to + i, now, each, rectified);      \
-        }                                                                                       \
+#define RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF_(way, x, y, compute, isa, target)            \
+    static target void relu_ext_scale_shift_##x##_##y##_##isa(                             \
+        const void *in, const void *scale, const void *shift, void *out, size_t n,         \
+        bool each, bool rectified)                                                         \
+    {                                                                                      \
+        const relu_ext_scale_shift_##x *from = in;                                         \
+        const relu_ext_scale_shift_##compute *scales = scale, *shifts = shift;             \
+        relu_ext_scale_shift_##y *to = out;                                                \
+        enum { most = 1024 / sizeof(relu_ext_scale_shift_##way) };                         \
+        _Alignas(64) char memory[most * sizeof(relu_ext_scale_shift_##way)];               \
+        relu_ext_scale_shift_##way *part = (relu_ext_scale_shift_##way *)memory;           \
+        for (size_t i = 0; i < n; i += most) {                                             \
+            const size_t now = n - i < most ? n - i : most;                                \
+            const size_t parameter = each ? i : 0;                                         \
+            relu_ext_scale_shift_load_##x##_##isa(part, from + i, now);                    \
+            relu_ext_scale_shift_##way##_##y##_##isa(part, scales + parameter,             \
+                                        shifts + parameter, to + i, now, each, rectified); \
+        }                                                                                  \
     }
 
 /*
@@ -537,7 +538,7 @@ enum {
      * Bytes for the parameters, which come first, and the blocks on their way from or to another
      * layout, which take the rest.
      */
-    RELU_EXT_SCALE_SHIFT_MEMORY = 10 << 10,
+    RELU_EXT_SCALE_SHIFT_MEMORY = 9 << 10,
     /* At a time, in the type that is computed in. */
     RELU_EXT_SCALE_SHIFT_CHANNEL_BYTES = 2048,
     /*
@@ -546,7 +547,7 @@ enum {
      * the parameters would then be at the same places of their pages, and processors tell such
      * addresses apart late. With 16-bit elements these are too few to stream.
      */
-    RELU_EXT_SCALE_SHIFT_BLOCK_BYTES = 3072,
+    RELU_EXT_SCALE_SHIFT_BLOCK_BYTES = 2560,
     RELU_EXT_SCALE_SHIFT_PIXELS = 1536, /* as many, channel by channel, all channels counted */
     RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
 };
