@@ -19,10 +19,10 @@
  * Bytes of a row counted in one go, whose counters stay near, and of a run taken for
  * a matrix. Processors fetch ahead along a row: from memory, short ones cost half.
  */
-#define COUNTED_STRIP 32768
+#define COUNTED_STRIP 8192
 #define COUNTED_RUN 256
 /* Shorter rows are counted by several at once, up to so many bytes. */
-#define COUNTED_FOLD 16384
+#define COUNTED_FOLD 8192
 #define SOUGHT_FOLD 2048
 #endif
 

@@ -67,7 +67,7 @@ static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp 
     }
 }
 
-enum { BLOCK_BYTES = 4096 };
+enum { BLOCK_BYTES = 2048 };
 
 struct strided {
     const struct relu_ext_kernel *kernel;
