@@ -408,7 +408,7 @@ static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int 
     atomic_store_explicit(&undone, (int)parts, memory_order_relaxed);
     atomic_store_explicit(&unclaimed, UINT64_MAX >> (MOST_PARTS - parts), memory_order_release);
     /* A short call is over before they are awake: it wakes them for those that follow. */
-    if (p->bytes >= 4 * relu_ext_get_parallel_bytes()
+    if (p->bytes >= 8 * relu_ext_get_parallel_bytes()
         || (close && now >= lately.last_wake + SHORTEST_PAUSE_NS))
         for (int i = 1; i < threads; i++)
             if (atomic_load_explicit(&sleepers[i].asleep, memory_order_relaxed)) {
