@@ -8,8 +8,8 @@
  *
  * A new reference to a dictionary with the ufuncs, with or without the shortcut of
  * fast_call.h, the builtins of functions.h, the capsule of relu_ext_capi.h and those of
- * cython_capi.h; the same at every call. `docs` is a dictionary of the ufuncs' docstrings. NULL with an exception where
- * NumPy refuses, or another interpreter has them.
+ * cython_capi.h; the same at every call. `docs` is a dictionary of the ufuncs' docstrings.
+ * NULL with an exception where NumPy refuses, or another interpreter has them.
  */
 void *relu_ext_register(int fast, void *docs);
 

@@ -212,7 +212,8 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
                                       RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
 {
-    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT)), last = n - RELU_EXT_(per_line);
+    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
+    const size_t last = n - RELU_EXT_(per_line);
     RELU_EXT_INT each[RELU_EXT_(per_line)], ends[2 * RELU_EXT_(per_line)];
 
     if (uniform) {
