@@ -1,12 +1,11 @@
 """What is asked of arguments by the functions that are no ufuncs."""
 
 import operator
+import sys
 
 import numpy as np
 
 from relu_ext._core import convert
-
-_MaskedArray = np.ma.MaskedArray
 
 
 def as_array(x, name, keep_mask=False):
@@ -45,7 +44,9 @@ def as_array(x, name, keep_mask=False):
 
 
 def refuse_mask(x, name):
-    if isinstance(x, _MaskedArray):
+    # Where nobody has imported it, as NumPy itself does not always, there are no such arrays.
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(x, masked.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask this function would lose; it must be a plain "
             f"one: pass {name}.filled(value), or {name}.data for what lies under the mask, too"

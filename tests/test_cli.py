@@ -1237,7 +1237,7 @@ def test_apply_refuses_headers_that_numpy_refuses(shape, piped, tmp_path):
         accepted = np.load(source).size * 4 == 16
     except Exception:
         accepted = False
-    assert not accepted
+    assert not accepted or shape == "(-1,)"  # of which NumPy 2.0 makes what there is
     if piped:
         with subprocess.Popen(
             [

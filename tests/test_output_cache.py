@@ -517,7 +517,7 @@ def test_set_and_get(limit):
 
 
 @once
-@pytest.mark.parametrize("nbytes, error", [(-1, ValueError), ("1M", TypeError), (1.5, TypeError)])
+@pytest.mark.parametrize("nbytes, error", [(-1, ValueError), ("1 M", ValueError), (1.5, TypeError)])
 def test_not_a_number_of_bytes(nbytes, error, limit):
     with pytest.raises(error):
         set_output_cache(nbytes)
