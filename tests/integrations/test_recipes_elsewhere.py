@@ -50,6 +50,7 @@ def one_thread(_):
     set_num_threads(1)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, if another test has it
 def test_data_loader():
     data = pytest.importorskip("torch.utils.data")
     loader = data.DataLoader(Pictures(), 2, num_workers=2, worker_init_fn=one_thread)
