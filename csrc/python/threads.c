@@ -261,9 +261,12 @@ static int work(int number)
  */
 static const uint64_t SPIN_NS = 50000;
 
-/* For how long to do without at first, at the most; and from when on that is forgotten. */
+/*
+ * For how long to do without helpers: at first, and at the most. For longer if they are late
+ * again this soon, within a few of the scheduler's slices: it is not for a hiccup of the system.
+ */
 static const uint64_t SHORTEST_PAUSE_NS = 2000000, LONGEST_PAUSE_NS = 1000000000;
-static const uint64_t MEMORY_NS = 50000000;
+static const uint64_t SOON_NS = 12000000;
 
 static atomic_int helpers;
 static atomic_bool stay_awake;
@@ -332,9 +335,9 @@ static struct {
     uint64_t last_end, last_wake;
     int close_calls; /* one after the other, up to now */
     int limit;       /* of helpers, until `until` */
-    uint64_t until, pause;
+    uint64_t until, pause, resumed;
     uint64_t next_try; /* to start a helper, after one could not be */
-} lately = {.limit = MOST_THREADS};
+} lately = {.limit = MOST_THREADS, .pause = 2000000};
 
 /* How many of the threads asked for to use now; starts those that are missing. */
 static int find_threads(uint64_t now)
@@ -348,6 +351,7 @@ static int find_threads(uint64_t now)
     if (now >= lately.until && lately.limit < MOST_THREADS) {
         lately.limit = 2 * lately.limit + 1;
         lately.until = now + lately.pause;
+        lately.resumed = now;
     }
     if (lately.limit == 0)
         return 1;
@@ -374,10 +378,12 @@ static int find_threads(uint64_t now)
  */
 static void use_fewer(int threads, uint64_t now)
 {
-    const bool again = now < lately.until + 4 * lately.pause + MEMORY_NS;
-    lately.pause = !again                                ? SHORTEST_PAUSE_NS
-                   : lately.pause < LONGEST_PAUSE_NS / 2 ? 2 * lately.pause
-                                                         : LONGEST_PAUSE_NS;
+    if (now < lately.resumed + SOON_NS) {
+        if ((lately.pause *= 2) > LONGEST_PAUSE_NS)
+            lately.pause = LONGEST_PAUSE_NS;
+    }
+    else if ((lately.pause /= 4) < SHORTEST_PAUSE_NS)
+        lately.pause = SHORTEST_PAUSE_NS;
     lately.limit = (threads - 1) * 3 / 4;
     lately.until = now + lately.pause;
 }
