@@ -43,6 +43,11 @@ def as_array(x, name, keep_mask=False):
     return array
 
 
+def native(x):
+    """The array in this machine's byte order."""
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
 def refuse_mask(x, name):
     # Where nobody has imported it, as NumPy itself does not always, there are no such arrays.
     masked = sys.modules.get("numpy.ma")

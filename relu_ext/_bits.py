@@ -116,10 +116,12 @@ def _in_c_order(x, name):
 
 
 def _check_out(out, given, array, name):
-    refuse_mask(out, "out")
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
-    in_place, out = out is given, np.asarray(out)  # a subclass may say something else of itself
+    in_place = out is given
+    if type(out) is not np.ndarray:
+        refuse_mask(out, "out")
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
+        out = np.asarray(out)  # a subclass may say something else of itself
     if out.dtype != array.dtype or not out.dtype.isnative:
         raise TypeError(f"out has dtype {out.dtype}; it must be that of {name}, {array.dtype}")
     if out.shape != array.shape:
@@ -131,10 +133,11 @@ def _check_out(out, given, array, name):
 
 
 def _check_bits(bits, size, name):
-    refuse_mask(bits, "bits")
-    if not isinstance(bits, np.ndarray):
-        raise TypeError(f"bits must be an ndarray of uint8, not {type(bits).__name__}")
-    bits = np.asarray(bits)
+    if type(bits) is not np.ndarray:
+        refuse_mask(bits, "bits")
+        if not isinstance(bits, np.ndarray):
+            raise TypeError(f"bits must be an ndarray of uint8, not {type(bits).__name__}")
+        bits = np.asarray(bits)
     if bits.dtype != np.uint8:
         raise TypeError(f"bits must be an ndarray of uint8, not {bits.dtype}")
     if bits.shape != (size,):

@@ -1,6 +1,6 @@
 """How sparse activations are, and which units fire."""
 
-from relu_ext._arguments import as_array, axis_index
+from relu_ext._arguments import as_array, axis_index, native
 from relu_ext._core import count
 
 _SHARE_OF_ZEROS, _FIRING, _NEVER_FIRING = range(3)
@@ -38,7 +38,7 @@ def sparsity(y):
     >>> sparsity(relu(np.array([-1., 0., 2., 3.])))
     0.5
     """
-    return count(_native(y), _SHARE_OF_ZEROS, 0)
+    return count(native(as_array(y, "y")), _SHARE_OF_ZEROS, 0)
 
 
 def activity(y, axis=0):
@@ -86,7 +86,7 @@ def activity(y, axis=0):
     >>> activity(np.array([[-1., 0., 2.], [0., 0., np.nan], [3., -0., 1.]]))
     array([1, 0, 3])
     """
-    y = _native(y)
+    y = native(as_array(y, "y"))
     return count(y, _FIRING, _axes(y, axis))
 
 
@@ -135,13 +135,8 @@ def dead_units(y, axis=0):
     >>> dead_units(np.array([[-1., 0., 2.], [0., 0., np.nan], [3., -0., 1.]]))
     array([False,  True, False])
     """
-    y = _native(y)
+    y = native(as_array(y, "y"))
     return count(y, _NEVER_FIRING, _axes(y, axis))
-
-
-def _native(y):
-    y = as_array(y, "y")
-    return y if y.dtype.isnative else y.astype(y.dtype.newbyteorder("="))
 
 
 def _axes(y, axis):

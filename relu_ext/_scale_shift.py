@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relu_ext._arguments import as_array, axis_index, refuse_mask
+from relu_ext._arguments import as_array, axis_index, native, refuse_mask
 from relu_ext._core import convert
 from relu_ext._core import scale_shift as _run
 from relu_ext._foreign import overwritable, readable
@@ -180,8 +180,7 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
     else:
         if type(x) is not np.ndarray:
             x = as_array(readable(x), "x")
-        x = x.view()  # whose shape no other thread can change
-        shape, x_dtype = x.shape, x.dtype
+        shape, x_dtype = x.shape, x.dtype  # once: another thread may change it, and C asks again
     ndim = len(shape)
     axis = axis_index(axis, ndim)
     out_axis = axis if out_axis is None else axis_index(out_axis, ndim, name="out_axis")
@@ -195,44 +194,36 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
     if out is None:
         if dtype is None:
             dtype = _FLOAT64 if x_dtype == _FLOAT64 else np.float32
-        out = target = native = np.empty(result_shape, np.dtype(dtype).newbyteorder("="))
+        out = target = result = np.empty(result_shape, np.dtype(dtype).newbyteorder("="))
         fresh = True
     else:
-        target = native = _check_out(out, result_shape, dtype)
+        target = result = _check_out(out, result_shape, dtype)
         fresh = not target.dtype.isnative
         if fresh:
-            native = np.empty(result_shape, target.dtype.newbyteorder("="))
+            result = np.empty(result_shape, target.dtype.newbyteorder("="))
 
     # Pictures in the memory of the result would be overwritten before their turn.
-    if pictures and (axis == 0 or any(np.may_share_memory(p, native) for p in pictures)):
+    if pictures and (axis == 0 or any(np.may_share_memory(p, result) for p in pictures)):
         x, pictures = np.stack(pictures), None
     if pictures:
-        results = np.moveaxis(native, out_axis, axis)
-        for picture, result in zip(pictures, results, strict=True):
-            _run(_native(picture), result, axis - 1, scale, shift, fresh, rectified)
+        results = np.moveaxis(result, out_axis, axis)
+        for picture, part in zip(pictures, results, strict=True):
+            _run(native(picture), part, axis - 1, scale, shift, fresh, rectified)
     else:
-        x = x if x_dtype.isnative else _native(x)
+        x = native(x)
         if out_axis != axis:
             x = np.moveaxis(x, axis, out_axis)
-        _run(x, native, out_axis, scale, shift, fresh, rectified)
-    if native is not target:
-        target[...] = native
+        _run(x, result, out_axis, scale, shift, fresh, rectified)
+    if result is not target:
+        target[...] = result
     return out
-
-
-def _native(x):
-    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _is_array(x):
     """Whether it is one, rather than a number or a list of them."""
-    return (
-        np.ndim(x) > 0
-        if isinstance(x, (np.ndarray, np.generic))
-        else (
-            hasattr(x, "__array__") or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
-        )
-    )
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x.ndim > 0
+    return any(hasattr(x, a) for a in ("__array__", "__array_interface__", "__dlpack__"))
 
 
 def _pictures(x):
@@ -284,14 +275,14 @@ def _wrong_number(name, got, shape, axis):
 
 
 def _check_out(out, shape, dtype):
-    """An array over the memory of `out`, which stays: a subclass may misreport itself."""
+    """An array over the memory of `out`: a subclass may misreport itself."""
     if type(out) is not np.ndarray:
         refuse_mask(out, "out")
     if not isinstance(out, np.ndarray):
         out = overwritable(out, "out", "the call without out")
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
-    out = np.asarray(out).view()
+    out = np.asarray(out)
     if dtype is not None and np.dtype(dtype) != out.dtype:
         raise TypeError(f"dtype is {np.dtype(dtype)}; it must be that of out, {out.dtype}")
     if out.shape != shape:

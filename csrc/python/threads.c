@@ -265,8 +265,7 @@ static const uint64_t SPIN_NS = 50000;
  * For how long to do without helpers: at first, and at the most. For longer if they are late
  * again this soon, within a few of the scheduler's slices: it is not for a hiccup of the system.
  */
-static const uint64_t SHORTEST_PAUSE_NS = 2000000, LONGEST_PAUSE_NS = 1000000000;
-static const uint64_t SOON_NS = 12000000;
+enum { SHORTEST_PAUSE_NS = 2000000, LONGEST_PAUSE_NS = 1000000000, SOON_NS = 12000000 };
 
 static atomic_int helpers;
 static atomic_bool stay_awake;
@@ -337,7 +336,7 @@ static struct {
     int limit;       /* of helpers, until `until` */
     uint64_t until, pause, resumed;
     uint64_t next_try; /* to start a helper, after one could not be */
-} lately = {.limit = MOST_THREADS, .pause = 2000000};
+} lately = {.limit = MOST_THREADS, .pause = SHORTEST_PAUSE_NS};
 
 /* How many of the threads asked for to use now; starts those that are missing. */
 static int find_threads(uint64_t now)

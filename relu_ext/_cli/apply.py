@@ -11,8 +11,9 @@ import sys
 import numpy as np
 
 import relu_ext
-from relu_ext._cli.replace import naming, sync, writing
+from relu_ext._cli.replace import changed, naming, sync, writing
 from relu_ext._cli.source import Source, not_numbers, wait
+from relu_ext._core import ml_dtypes
 
 BLOCK_BYTES = 2**20  # stays in the second-level cache from being read to being written
 
@@ -85,10 +86,6 @@ def add(commands):
 
 def dtype(name):
     """A NumPy dtype by its name there, or in ml_dtypes."""
-    try:
-        import ml_dtypes
-    except ImportError:
-        ml_dtypes = None
     try:
         found = np.dtype(getattr(ml_dtypes, name, name))
         if not found.itemsize:
@@ -178,7 +175,7 @@ def apply(path, target, args, bar):
         if args.in_place:
             with open(path, "r+b", buffering=0) as file, naming(path):
                 if not os.path.sameopenfile(file.fileno(), sources[0].file.fileno()):
-                    raise FileExistsError(f"{path} was changed by another process meanwhile")
+                    raise changed(path)
                 file.seek(len(header))
                 try:
                     transform(sources, file, bar)
