@@ -254,7 +254,9 @@ def _parameters(name, values, shape, axis):
     if type(values) is not float:
         values = as_array(values, name)
         # ml_dtypes' are of kind V.
-        if values.dtype.kind not in "biufV" or not np.can_cast(values.dtype, _FLOAT64, "same_kind"):
+        if values.dtype != _FLOAT64 and (
+            values.dtype.kind not in "biufV" or not np.can_cast(values.dtype, _FLOAT64, "same_kind")
+        ):
             raise TypeError(f"{name} has dtype {values.dtype}; it must hold real numbers")
         if values.shape == (channels,):
             return np.array(convert(values, _FLOAT64))
