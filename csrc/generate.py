@@ -118,7 +118,7 @@ def capi_struct(versions):
 def capi_calls(functions):
     calls = []
     for f in functions:
-        call = f"relu_ext_api->{f.member}({', '.join(f.arguments)});"
+        call = f"relu_ext_imported()->{f.member}({', '.join(f.arguments)});"
         returned = "" if f.result == "void " else "return "
         head = wrap(f"static inline {f.declared(f.name)}")
         calls.append(f"{head}\n{{\n" + wrap(f"    {returned}{call}") + "\n}")

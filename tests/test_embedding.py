@@ -318,6 +318,27 @@ def test_borrowing_from_an_older_relu_ext(tmp_path):
     assert f"installed has version {now}: upgrade relu_ext" in message
 
 
+@pytest.mark.parametrize("failed", [False, True], ids=["not called", "failed"])
+def test_borrowing_without_the_import(failed, tmp_path):
+    """As where a module has two files, and only the first one imports."""
+    need("c++", "relu-ext", "Python.h", modules=["pybind11"])
+    code = (EXAMPLES / "borrowed.cpp").read_text()
+    start = code.index("    if (relu_ext_import()")
+    end = code.index("    // noconvert")
+    instead = "    if (relu_ext_import() < 0) PyErr_Clear();\n" if failed else ""
+    (tmp_path / "borrowed.cpp").write_text(code[:start] + instead + code[end:])
+    shell(scripts("borrowed.cpp")[0].replace("-O2", "-O0"), tmp_path)
+    program = """
+import sys, types, numpy as np
+sys.modules["relu_ext"] = types.ModuleType("relu_ext")
+import borrowed
+borrowed.relu_inplace(np.ones(3, np.float32))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
+    assert done.returncode < 0
+    assert b"has not called relu_ext_import()" in done.stderr, done.stderr
+
+
 # What each version of the C API appended. Modules compiled long ago count on these places:
 # a line here may be added, and none ever changed.
 CAPI = {

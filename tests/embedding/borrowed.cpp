@@ -19,7 +19,7 @@ static void relu_inplace(py::array_t<float, py::array::c_style> x)
 
 PYBIND11_MODULE(borrowed, module)
 {
-    // Once, before any kernel is called; without it they crash.
+    // Once, before any kernel is called.
     if (relu_ext_import() < 0)
         throw py::error_already_set();
     // noconvert: else another dtype or order would be copied, and the result lost with the copy.
