@@ -71,12 +71,12 @@ add_relu: np.ufunc
 
 def relu_(x: _T) -> _T: ...
 def relu_grad_(dy: _T, x: npt.ArrayLike | _DLPack | _ArrayInterface | _ArrayUfunc) -> _T: ...
+@overload
 def prelu(
-    x: npt.ArrayLike,
-    slope: npt.ArrayLike,
-    axis: SupportsIndex = 1,
-    out: npt.NDArray[Any] | None = None,
+    x: npt.ArrayLike, slope: npt.ArrayLike, axis: SupportsIndex = 1, out: None = None
 ) -> npt.NDArray[Any]: ...
+@overload
+def prelu(x: npt.ArrayLike, slope: npt.ArrayLike, axis: SupportsIndex = 1, *, out: _T) -> _T: ...
 def prelu_slope_grad(
     dy: npt.ArrayLike, x: npt.ArrayLike, axis: SupportsIndex | None = 1
 ) -> Any: ...
@@ -128,14 +128,20 @@ def scale_shift_relu(
     out: _T,
     dtype: npt.DTypeLike | None = None,
 ) -> _T: ...
+@overload
 def relu_bits(
-    x: npt.ArrayLike,
-    out: npt.NDArray[Any] | None = None,
-    bits: npt.NDArray[np.uint8] | None = None,
+    x: npt.ArrayLike, out: None = None, bits: npt.NDArray[np.uint8] | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]: ...
+@overload
+def relu_bits(
+    x: npt.ArrayLike, out: _T, bits: npt.NDArray[np.uint8] | None = None
+) -> tuple[_T, npt.NDArray[np.uint8]]: ...
+@overload
 def relu_grad_bits(
-    dy: npt.ArrayLike, bits: npt.NDArray[np.uint8], out: npt.NDArray[Any] | None = None
+    dy: npt.ArrayLike, bits: npt.NDArray[np.uint8], out: None = None
 ) -> npt.NDArray[Any]: ...
+@overload
+def relu_grad_bits(dy: npt.ArrayLike, bits: npt.NDArray[np.uint8], out: _T) -> _T: ...
 def sparsity(y: npt.ArrayLike) -> float: ...
 def activity(
     y: npt.ArrayLike, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = 0

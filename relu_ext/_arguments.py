@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from relu_ext._core import convert
+from relu_ext._foreign import overwritable
 
 
 def as_array(x, name, keep_mask=False):
@@ -41,6 +42,18 @@ def as_array(x, name, keep_mask=False):
         kind = "None" if x is None else f"a {type(x).__name__}"
         raise TypeError(f"{name} is {kind}; it must be an array of numbers{instead}")
     return array
+
+
+def as_out(out):
+    """A plain array over the memory of `out`: a subclass may misreport itself."""
+    if type(out) is np.ndarray:
+        return out
+    refuse_mask(out, "out")
+    if not isinstance(out, np.ndarray):
+        out = overwritable(out, "out", "the call without out")
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
+    return np.asarray(out)
 
 
 def native(x):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relu_ext._arguments import as_array, refuse_mask
+from relu_ext._arguments import as_array, as_out, refuse_mask
 from relu_ext._core import bits as _run
 
 
@@ -17,9 +17,9 @@ def relu_bits(x, out=None, bits=None):
     x : array_like
         float16, float32, float64, longdouble, or ml_dtypes' bfloat16, float8_e5m2 or
         float8_e4m3fn; any shape. Copied first where it is not in C order.
-    out : ndarray, optional
-        Where to write: of the shape and dtype of `x`, in C order; `x` itself for in
-        place.
+    out : ndarray or any object over writable memory of the CPU, optional
+        Where to write, as for `relu_`: of the shape and dtype of `x`, in C order; `x`
+        itself for in place.
     bits : ndarray of uint8, optional
         Where to write the bits: of shape ``((x.size + 7) // 8,)``, in C order. It must
         not overlap `x` or `out`.
@@ -58,14 +58,14 @@ def relu_bits(x, out=None, bits=None):
     """
     given, x = x, _in_c_order(x, "x")
     size = (x.size + 7) // 8
-    if out is not None:
-        _check_out(out, given, x, "x")
+    target = None if out is None else _check_out(out, given, x, "x")
     if bits is None:
         bits = np.empty(size, np.uint8)
     else:
         _check_bits(bits, size, "x")
         _check_writeable(bits, "bits")
-    return _run(x, bits, out, False), bits
+    y = _run(x, bits, target, False)
+    return (y if out is None else out), bits
 
 
 def relu_grad_bits(dy, bits, out=None):
@@ -79,9 +79,9 @@ def relu_grad_bits(dy, bits, out=None):
     bits : ndarray of uint8
         Of shape ``((dy.size + 7) // 8,)``. Bits past the last element may have any
         value.
-    out : ndarray, optional
-        Where to write: of the shape and dtype of `dy`, in C order; `dy` itself for in
-        place.
+    out : ndarray or any object over writable memory of the CPU, optional
+        Where to write, as for `relu_`: of the shape and dtype of `dy`, in C order; `dy`
+        itself for in place.
 
     Returns
     -------
@@ -103,9 +103,9 @@ def relu_grad_bits(dy, bits, out=None):
     """
     given, dy = dy, _in_c_order(dy, "dy")
     _check_bits(bits, (dy.size + 7) // 8, "dy")
-    if out is not None:
-        _check_out(out, given, dy, "dy")
-    return _run(dy, bits, out, True)
+    target = None if out is None else _check_out(out, given, dy, "dy")
+    dx = _run(dy, bits, target, True)
+    return dx if out is None else out
 
 
 def _in_c_order(x, name):
@@ -117,11 +117,7 @@ def _in_c_order(x, name):
 
 def _check_out(out, given, array, name):
     in_place = out is given
-    if type(out) is not np.ndarray:
-        refuse_mask(out, "out")
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
-        out = np.asarray(out)  # a subclass may say something else of itself
+    out = as_out(out)
     if out.dtype != array.dtype or not out.dtype.isnative:
         raise TypeError(f"out has dtype {out.dtype}; it must be that of {name}, {array.dtype}")
     if out.shape != array.shape:
@@ -130,6 +126,7 @@ def _check_out(out, given, array, name):
         what = f"in place, {name} must be" if in_place else "out must be"
         raise ValueError(f"{what} in C order, without gaps; omit out for a new array")
     _check_writeable(out, "out")
+    return out
 
 
 def _check_bits(bits, size, name):

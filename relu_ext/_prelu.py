@@ -19,8 +19,8 @@ def prelu(x, slope, axis=1, out=None):
         Of shape ``(x.shape[axis],)``, or one number.
     axis : int, optional
         The axis of the channels: 1, as in (N, C, H, W), unless given.
-    out : ndarray, optional
-        Where to write; `x` itself for in place.
+    out : ndarray or any object over writable memory of the CPU, optional
+        Where to write, as for `relu_`; `x` itself for in place.
 
     Returns
     -------

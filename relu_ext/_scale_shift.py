@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from relu_ext._arguments import as_array, axis_index, native, refuse_mask
+from relu_ext._arguments import as_array, as_out, axis_index, native
 from relu_ext._core import convert
 from relu_ext._core import scale_shift as _run
-from relu_ext._foreign import overwritable, readable
+from relu_ext._foreign import readable
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -277,14 +277,7 @@ def _wrong_number(name, got, shape, axis):
 
 
 def _check_out(out, shape, dtype):
-    """An array over the memory of `out`: a subclass may misreport itself."""
-    if type(out) is not np.ndarray:
-        refuse_mask(out, "out")
-    if not isinstance(out, np.ndarray):
-        out = overwritable(out, "out", "the call without out")
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
-    out = np.asarray(out)
+    out = as_out(out)
     if dtype is not None and np.dtype(dtype) != out.dtype:
         raise TypeError(f"dtype is {np.dtype(dtype)}; it must be that of out, {out.dtype}")
     if out.shape != shape:

@@ -8,8 +8,8 @@ _KWARGS = """\
 
 def _out(operand):
     return f"""\
-out : ndarray, optional
-    Where to write; {operand} itself for in place.
+out : ndarray or any object over writable memory of the CPU, optional
+    Where to write, as for `relu_`; {operand} itself for in place.
 {_KWARGS}"""
 
 
@@ -31,9 +31,9 @@ Parameters
 ----------
 x : array_like
     Any shape; bool, an integer type, float16, float32, float64 or longdouble.
-out : ndarray, optional
-    Where to write, of the shape that `x` broadcasts to; `x` itself for in place.
-    A new array costs more than the arithmetic: pass `out` where speed counts.
+out : ndarray or any object over writable memory of the CPU, optional
+    Where to write, as for `relu_`: of the shape that `x` broadcasts to; `x` itself for
+    in place. A new array costs more than the arithmetic: pass `out` where speed counts.
 {_KWARGS}
 
 Returns

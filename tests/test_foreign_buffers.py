@@ -1,4 +1,4 @@
-"""relu_ and relu_grad_ over memory that is not NumPy's: what is written, and what is refused."""
+"""Writing to memory that is not NumPy's: in place and as `out`, and what is refused."""
 
 import array
 import ctypes
@@ -280,6 +280,71 @@ def test_parameters_under_no_grad():
     weight = torch.nn.Parameter(torch.tensor([-1.0, 2.0]))
     relu_(weight.detach())
     assert weight.tolist() == [0, 2]
+
+
+# `out` of every function that has one. Those of scale_shift are in test_scale_shift.py.
+
+BITS = np.arange(126, dtype=np.uint8)
+SLOPE = np.array([0.5], np.float32)
+WITH_OUT = {
+    "relu": relu_ext.relu,
+    "relu, positional": lambda x, **out: relu_ext.relu(x, *out.values()),
+    "relu, in a tuple": lambda x, **out: relu_ext.relu(x, **{k: (v,) for k, v in out.items()}),
+    "relu, with other keywords": lambda x, **out: relu_ext.relu(x, casting="no", **out, order="C"),
+    "relu_grad": lambda x, **out: relu_ext.relu_grad(x, x, **out),
+    "leaky_relu": lambda x, **out: relu_ext.leaky_relu(x, 0.5, **out),
+    "leaky_relu_grad": lambda x, **out: relu_ext.leaky_relu_grad(x, x, 0.5, **out),
+    "prelu": lambda x, **out: relu_ext.prelu(x, SLOPE, axis=0, **out),
+    "clipped_relu": lambda x, **out: relu_ext.clipped_relu(x, 6, *out.values()),
+    "clipped_relu_grad": lambda x, **out: relu_ext.clipped_relu_grad(x, x, 6, **out),
+    "add_relu": lambda x, **out: relu_ext.add_relu(x, x, **out),
+    "relu_bits": lambda x, **out: relu_ext.relu_bits(x, **out)[0],
+    "relu_grad_bits": lambda x, **out: relu_ext.relu_grad_bits(x, BITS, **out),
+}
+with_out = pytest.mark.parametrize("call", WITH_OUT.values(), ids=WITH_OUT)
+
+
+@with_out
+@pytest.mark.parametrize("make", [array_array, cast_mmap, lambda a: (DLPack(a), a)])
+def test_out_of_others(call, make, rng):
+    x = new("f", 1001, rng)
+    out, memory = make(np.ones_like(x))
+    assert call(x, out=out) is out
+    assert_same_bits(memory, call(x))
+    # In place.
+    out, memory = make(x.copy())
+    assert call(memory, out=out) is out
+    assert_same_bits(memory, call(x))
+
+
+@with_out
+def test_tensors_as_out(call, rng):
+    torch = pytest.importorskip("torch")
+    x = new("f", 1001, rng)
+    x[np.isnan(x)] = 1  # products of NaNs too
+    tensor = torch.from_numpy(x.copy())
+    out = torch.ones(1001)
+    assert call(tensor, out=out) is out
+    assert_same_bits(out.numpy(), call(x))
+    assert call(tensor, out=tensor) is tensor
+    assert_same_bits(tensor.numpy(), call(x))
+
+
+@with_out
+def test_out_that_is_no_memory(call):
+    x = np.full(1001, -1, np.float32)
+    raw = bytes(x)
+    for out, error, match in [
+        ([0.0] * 1001, TypeError, "list, which gives no access to its memory"),
+        (bytearray(raw), TypeError, "does not say what its bytes are"),
+        (memoryview(raw).cast("f"), ValueError, "read-only"),
+        (array.array("f", [3.0] * 1000), ValueError, "shape|broadcast"),
+        (array.array("b", [3] * 1001), TypeError, "dtype|cast"),
+    ]:
+        before = bytes(out) if not isinstance(out, list) else list(out)
+        with pytest.raises(error, match=match):
+            call(x, out=out)
+        assert type(before)(out) == before
 
 
 # Refusals: every one says why, and nothing was written.

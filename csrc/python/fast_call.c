@@ -156,22 +156,44 @@ static bool read_parameter(PyObject *object, int type, union parameter *value)
     return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
 
-/*
- * Refuses an operand that is overwritten but is not an array: NumPy would first convert it,
- * perhaps to a copy.
- */
-static bool overwrites_no_array(PyObject *in, PyObject *out)
-{
-    return in == out && !PyArray_Check(out) && out != Py_None
-           && !PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__");
-}
-
 static const struct fast_call *find_fast_call(PyObject *callable)
 {
     const struct fast_call *f = fast_calls;
     while (f->ufunc != callable)
         f++;
     return f;
+}
+
+/* The argument `out` and its place, if it is memory of another library's; else NULL. */
+static PyObject *find_foreign_out(size_t nin, PyObject *const *args, size_t nargs,
+                                  PyObject *kwnames, size_t *place)
+{
+    PyObject *out = nargs == nin + 1 ? args[nin] : Py_None;
+    *place = nin;
+    const size_t named = kwnames == NULL || nargs != nin ? 0 : (size_t)PyTuple_Size(kwnames);
+    for (size_t i = 0; i < named; i++)
+        if (PyUnicode_Compare(PyTuple_GetItem(kwnames, (npy_intp)i), out_keyword) == 0) {
+            *place = nargs + i;
+            out = args[*place];
+        }
+    if (PyTuple_CheckExact(out) && PyTuple_Size(out) == 1)
+        out = PyTuple_GetItem(out, 0);
+    return out == Py_None || PyArray_Check(out) || PyTuple_Check(out)
+                   || PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__")
+               ? NULL
+               : out;
+}
+
+/* A new array over such memory. */
+static PyObject *array_over(PyObject *out)
+{
+    PyObject *module = PyImport_ImportModule("relu_ext._foreign");
+    if (module == NULL)
+        return NULL;
+    PyObject *array = PyObject_CallMethod(module, "overwritable", "Oss", out, "out",
+                                          "the call without out");
+    Py_DECREF(module);
+    return array;
 }
 
 /*
@@ -182,10 +204,36 @@ static const struct fast_call *find_fast_call(PyObject *callable)
 static PyObject *call_numpy(PyObject *callable, PyObject *const *args, size_t nargsf,
                             PyObject *kwnames)
 {
+    const struct fast_call *f = find_fast_call(callable);
+    const size_t nargs = nargsf & ~ARGUMENTS_OFFSET;
+    size_t place;
+    PyObject *out = find_foreign_out((size_t)f->nin, args, nargs, kwnames, &place);
+    PyObject *array = NULL, *replaced[RELU_EXT_MAX_NIN + 16]; /* there are fewer keywords */
+    if (out != NULL) {
+        const size_t count = nargs + (kwnames == NULL ? 0 : (size_t)PyTuple_Size(kwnames));
+        if (count > sizeof replaced / sizeof *replaced) {
+            PyErr_SetString(PyExc_TypeError, "a ufunc has no such keywords");
+            return NULL;
+        }
+        if ((array = array_over(out)) == NULL)
+            return NULL;
+        memcpy(replaced, args, count * sizeof *args);
+        replaced[place] = array;
+        args = replaced;
+        nargsf = nargs;
+    }
+
     struct relu_ext_settings before;
     relu_ext_settings_default(&before);
-    PyObject *result = find_fast_call(callable)->original(callable, args, nargsf, kwnames);
+    PyObject *result = f->original(callable, args, nargsf, kwnames);
     relu_ext_settings_restore(&before);
+    /* What is returned is what was given. */
+    if (array != NULL && result == array) {
+        Py_INCREF(out);
+        Py_DECREF(result);
+        result = out;
+    }
+    Py_XDECREF(array);
     return result;
 }
 
@@ -272,10 +320,6 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
     return (PyObject *)out;
 
 numpy:
-    if (out_positional && overwrites_no_array(args[0], args[nin])) {
-        PyErr_SetString(PyExc_TypeError, "return arrays must be of ArrayType");
-        return NULL;
-    }
     return call_numpy(callable, args, nargsf, kwnames);
 }
 
