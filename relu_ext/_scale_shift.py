@@ -206,17 +206,24 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
     if pictures and (axis == 0 or any(np.may_share_memory(p, result) for p in pictures)):
         x, pictures = np.stack(pictures), None
     if pictures:
-        results = np.moveaxis(result, out_axis, axis)
+        results = _with_axis_moved(result, out_axis, axis)
         for picture, part in zip(pictures, results, strict=True):
             _run(native(picture), part, axis - 1, scale, shift, fresh, rectified)
     else:
         x = native(x)
         if out_axis != axis:
-            x = np.moveaxis(x, axis, out_axis)
+            x = _with_axis_moved(x, axis, out_axis)
         _run(x, result, out_axis, scale, shift, fresh, rectified)
     if result is not target:
         target[...] = result
     return out
+
+
+def _with_axis_moved(x, source, destination):
+    """`np.moveaxis`, which takes a tenth of the time of a small picture's whole call."""
+    order = list(range(x.ndim))
+    order.insert(destination, order.pop(source))
+    return x.transpose(order)
 
 
 def _is_array(x):
