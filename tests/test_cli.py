@@ -1004,6 +1004,24 @@ def test_apply_refuses_what_is_write_protected(protected, shared):
     assert sorted(shared.iterdir()) == [source, target]
 
 
+@needs_root
+def test_apply_says_what_cannot_be_replaced(shared):
+    """Another user's file in a folder with the sticky bit may be written to, not renamed over."""
+    source, target = shared / "in.npy", shared / "out.npy"
+    np.save(source, np.array([-1.0, 2.0]))
+    source.chmod(0o644)
+    target.write_bytes(b"from before")
+    os.chown(target, BOB, BOB)
+    target.chmod(0o666)
+    shared.chmod(0o1777)
+    done = run_after(become(ALICE), source, target)
+    assert done.returncode == 2
+    assert b"cannot be replaced; write to another name" in done.stderr
+    assert str(target).encode() in done.stderr
+    assert target.read_bytes() == b"from before"
+    assert sorted(shared.iterdir()) == [source, target]
+
+
 def acl(*entries):
     """As the system stores it: tags, rights and ids."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)

@@ -16,6 +16,7 @@ NO_ACL = (getattr(errno, "ENODATA", None), errno.ENOTSUP)
 NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 # The folder may be entered and not listed, so that it is open by O_PATH only; or nobody can.
 NO_FOLDER_SYNC = (errno.EBADF, errno.EINVAL)
+NO_REPLACING = (errno.EBUSY, errno.EPERM)
 NO_LINK_OR_PIPE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -174,7 +175,17 @@ def replacing(target, path, old, size):
             file.close()
             if old is not None:
                 was.close()  # as Windows replaces no open file
-            os.replace(beside, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            try:
+                os.replace(beside, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            except OSError as error:
+                if error.errno not in NO_REPLACING:
+                    raise
+                raise OSError(
+                    error.errno,
+                    f"{error.strerror}: a file that is a mount point, or another user's in a "
+                    "folder like /tmp, cannot be replaced; write to another name",
+                    target,
+                ) from None
             if dir_fd is not None:
                 sync_folder(dir_fd)
         except BaseException as error:

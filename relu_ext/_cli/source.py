@@ -172,7 +172,7 @@ class Source:
 
     def _ends_within(self):
         size = self.dtype.itemsize
-        return ValueError(f"{self.name} ends within an element, which have {size} bytes")
+        return ValueError(f"{self.name} ends within an element, each of which has {size} bytes")
 
     def __enter__(self):
         return self
