@@ -7,12 +7,23 @@ import operator
 import os
 import re
 import sys
+import threading
 
 from relu_ext._cgroups import limits
 from relu_ext._core import lib
 from relu_ext._system import ask
 
 _INT_MAX = 2**31 - 1
+
+# What is asked for: for the whole process, then in each block of num_threads that is not left
+# yet, in the order in which they were entered. The last one holds. Blocks of several threads or
+# coroutines may end in any order: each takes its own number out, and puts back no other.
+_asked = [[_INT_MAX]]
+_lock = threading.RLock()  # entered again by a signal's handler
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 def get_num_threads():
@@ -39,6 +50,8 @@ def get_num_threads():
 def set_num_threads(n):
     """Ask for a number of threads, for the whole process.
 
+    Inside a block of `num_threads`, anybody's, it holds until that block ends.
+
     Parameters
     ----------
     n : int
@@ -55,13 +68,10 @@ def set_num_threads(n):
     --------
     num_threads : the same for a while.
     """
-    try:
-        n = operator.index(n)
-    except TypeError:
-        raise TypeError(f"the number of threads must be an integer, not {n!r}") from None
-    if n < 1:
-        raise ValueError(f"the number of threads must be at least 1, not {n}")
-    lib.relu_ext_set_num_threads(min(n, _INT_MAX))
+    n = _number(n)
+    with _lock:
+        _asked[-1][0] = n
+        lib.relu_ext_set_num_threads(n)
 
 
 @contextlib.contextmanager
@@ -69,7 +79,8 @@ def num_threads(n):
     """Ask for a number of threads inside a ``with`` block.
 
     Like `set_num_threads`, this is for the whole process: other Python threads
-    see it too.
+    see it too. Of blocks that overlap, in several threads or coroutines, the one
+    entered last holds, and when all have ended, what held before.
 
     Examples
     --------
@@ -78,12 +89,26 @@ def num_threads(n):
     ...     relu_ext.get_num_threads()
     1
     """
-    before = lib.relu_ext_get_num_threads_asked()
-    set_num_threads(n)
+    own = [_number(n)]
     try:
+        with _lock:
+            _asked.append(own)
+            lib.relu_ext_set_num_threads(own[0])
         yield
     finally:
-        lib.relu_ext_set_num_threads(before)
+        with _lock:
+            _asked[:] = [other for other in _asked if other is not own]
+            lib.relu_ext_set_num_threads(_asked[-1][0])
+
+
+def _number(n):
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"the number of threads must be an integer, not {n!r}") from None
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, not {n}")
+    return min(n, _INT_MAX)
 
 
 def _cpu_quota(*where):

@@ -1,9 +1,12 @@
 """How many threads, and what forks do."""
 
+import contextlib
+import itertools
 import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_sandbox import SECCOMP
@@ -39,6 +42,31 @@ def test_with_block_restores_after_an_error():
         assert relu_ext.get_num_threads() == 1
         raise KeyError
     assert relu_ext.get_num_threads() == before
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))], ids=str)
+def test_blocks_of_threads_that_overlap(order):
+    """The one entered last holds, and when all have been left, in any order, what was before."""
+    before, numbers = relu_ext.lib.relu_ext_get_num_threads_asked(), [11, 12, 13]
+    blocks = [relu_ext.num_threads(n) for n in numbers]
+    with contextlib.ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in blocks]
+        for thread, block, n in zip(threads, blocks, numbers):
+            thread.submit(block.__enter__).result()
+            assert relu_ext.lib.relu_ext_get_num_threads_asked() == n
+        for k in order:
+            threads[k].submit(blocks[k].__exit__, None, None, None).result()
+            numbers[k] = None
+            left = [n for n in numbers if n is not None]
+            assert relu_ext.lib.relu_ext_get_num_threads_asked() == [before, *left][-1]
+
+
+def test_what_is_set_inside_a_block_ends_with_it():
+    before = relu_ext.lib.relu_ext_get_num_threads_asked()
+    with relu_ext.num_threads(11), relu_ext.num_threads(12):
+        relu_ext.set_num_threads(13)
+        assert relu_ext.lib.relu_ext_get_num_threads_asked() == 13
+    assert relu_ext.lib.relu_ext_get_num_threads_asked() == before
 
 
 PRINT_THREADS = "import relu_ext; print(relu_ext.get_num_threads())"
