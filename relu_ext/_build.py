@@ -18,6 +18,7 @@ import numpy
 HERE = Path(__file__).parent
 # The first in an installed package, the second while it is being built.
 HEADERS = (HERE / "include" / "relu_ext.h", HERE.parent / "csrc" / "relu_ext.h")
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def prototypes():
@@ -59,8 +60,11 @@ ffibuilder.set_source(
     # The binding's files share what internal.h declares.
     define_macros=[("RELU_EXT_INTERNAL", "extern")]
     # One binary for every CPython from 3.10 on. NumPy's headers need the version
-    # spelled out; free-threaded builds have no limited API.
-    + ([] if sysconfig.get_config_var("Py_GIL_DISABLED") else [("Py_LIMITED_API", "0x030A0000")]),
+    # spelled out.
+    + ([] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")]),
+    # Before 3.15 free-threaded builds have no limited API. From there on cffi asks for theirs,
+    # abi3t, which NumPy's headers do not know before 2.5.
+    **({"py_limited_api": False, "undef_macros": ["Py_TARGET_ABI3T"]} if FREE_THREADED else {}),
     # GCC 12 leaves most of the kernels scalar at -O2.
     extra_compile_args=(
         ["/std:c11", "/experimental:c11atomics"]
