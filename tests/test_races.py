@@ -1,7 +1,8 @@
-"""Arrays that are something else when they are looked at a second time."""
+"""Arrays and settings that are something else when they are looked at a second time."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,16 @@ def test_another_thread_changes_the_shape(call):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 0
+
+
+def test_every_setting_changes():
+    """race.py, in short."""
+    script = Path(__file__).with_name("race.py")
+    done = subprocess.run(
+        [sys.executable, script, "--calls", "400"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.endswith(" 0 wrong\n")
 
 
 class Liar(np.ndarray):
