@@ -6,13 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from arrays import UFUNCS
 from test_sandbox import SECCOMP
 
 import relu_ext
-from relu_ext import _threads
+from relu_ext import _core, _threads
 
 
 def run(code, **environment):
@@ -67,6 +69,15 @@ def test_what_is_set_inside_a_block_ends_with_it():
         relu_ext.set_num_threads(13)
         assert relu_ext.lib.relu_ext_get_num_threads_asked() == 13
     assert relu_ext.lib.relu_ext_get_num_threads_asked() == before
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a GIL lets one thread count at a time"
+)
+def test_no_thread_counts_references():
+    """To what every call uses: the number stands for that nobody looks at it."""
+    builtins = [_core.bits, _core.convert, _core.count, _core.scale_shift, _core.slope_sums]
+    assert all(sys.getrefcount(function) > 2**30 for function in [*UFUNCS, *builtins])
 
 
 PRINT_THREADS = "import relu_ext; print(relu_ext.get_num_threads())"

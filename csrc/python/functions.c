@@ -49,6 +49,7 @@ int relu_ext_add_functions(PyObject *dict)
         PyObject *function = PyCFunction_NewEx(&functions[i], NULL, NULL);
         if (function == NULL)
             return -1;
+        relu_ext_share_among_threads(function);
         int status = PyDict_SetItemString(dict, functions[i].ml_name, function);
         Py_DECREF(function);
         if (status < 0)

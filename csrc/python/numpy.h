@@ -20,4 +20,23 @@
 /* Where letting go of the GIL begins to cost less than it is worth to other threads. */
 #define RELU_EXT_KEEP_GIL_BYTES ((size_t)64 << 10)
 
+/*
+ * For a new object that is never freed and that calls on every thread use. Threads of a
+ * free-threaded interpreter would wait for one another to count their references to it, for longer
+ * than a small call takes.
+ */
+static inline void relu_ext_share_among_threads(PyObject *object)
+{
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030F0000
+    PyUnstable_SetImmortal(object);
+#elif defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    /* From 3.14.7 on it takes one that the garbage collector knows, as NumPy's ufuncs are not. */
+    if (PyObject_IS_GC(object) && !PyObject_GC_IsTracked(object))
+        PyObject_GC_Track(object);
+    PyUnstable_Object_EnableDeferredRefcount(object);
+#else
+    (void)object;
+#endif
+}
+
 #endif

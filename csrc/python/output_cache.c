@@ -43,7 +43,7 @@ static const uint64_t IDLE_NS = 1000000000;
 /* Below this, marking memory as free takes too long next to ReLU. */
 static const size_t MARKED_BYTES = 8 << 20;
 
-/* Small results from one look at the clock to the next. */
+/* Small results of one thread from one look at the clock to the next. */
 enum { CALLS_A_LOOK = 64 };
 
 /*
@@ -325,19 +325,14 @@ int relu_ext_output_cache_init(void)
 
 PyArrayObject *relu_ext_new_output(PyArrayObject *like, bool fortran, bool *fresh)
 {
-    static _Atomic(unsigned) calls;
+    static _Thread_local unsigned calls;
     const size_t bytes = (size_t)PyArray_NBYTES(like);
 
     *fresh = bytes >= NEVER_REUSED_BYTES;
     if (bytes < CACHED_BYTES || capsule == NULL
         || atomic_load_explicit(&limit, memory_order_relaxed) == 0) {
-        if (atomic_load_explicit(&held, memory_order_relaxed) > 0) {
-            /* A call that another thread overwrites is no loss. */
-            const unsigned call = atomic_load_explicit(&calls, memory_order_relaxed) + 1;
-            atomic_store_explicit(&calls, call, memory_order_relaxed);
-            if (call % CALLS_A_LOOK == 0)
-                give_back_excess();
-        }
+        if (atomic_load_explicit(&held, memory_order_relaxed) > 0 && ++calls % CALLS_A_LOOK == 0)
+            give_back_excess();
         return numpy_array(like, fortran);
     }
     PyObject *before = PyDataMem_SetHandler(capsule);

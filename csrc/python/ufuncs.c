@@ -252,6 +252,7 @@ static int add_ufunc(PyObject *dict, PyObject *docs, PyObject *kept, bool fast, 
                                               name, PyBytes_AsString(doc), 0);
     if (ufunc == NULL)
         return -1;
+    relu_ext_share_among_threads(ufunc);
     status = PyDict_SetItemString(dict, name, ufunc);
     if (status == 0)
         status = relu_ext_add_fast_call(ufunc, fast);
