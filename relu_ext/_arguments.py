@@ -5,6 +5,10 @@ import sys
 
 import numpy as np
 
+# What plain calls need of NumPy is looked up once, here and elsewhere. It takes CPython before
+# 3.15 as long as a small kernel, and threads without a GIL wait for one another there.
+from numpy import asarray, ndarray
+
 from relu_ext._core import convert
 from relu_ext._foreign import overwritable
 
@@ -20,7 +24,7 @@ def as_array(x, name, keep_mask=False):
     keep_mask : bool, optional
         Whether a masked array, and every other subclass, stays what it is.
     """
-    if type(x) is np.ndarray:
+    if type(x) is ndarray:
         return x
     if not keep_mask:
         refuse_mask(x, name)
@@ -46,14 +50,14 @@ def as_array(x, name, keep_mask=False):
 
 def as_out(out):
     """A plain array over the memory of `out`: a subclass may misreport itself."""
-    if type(out) is np.ndarray:
+    if type(out) is ndarray:
         return out
     refuse_mask(out, "out")
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, ndarray):
         out = overwritable(out, "out", "the call without out")
-        if not isinstance(out, np.ndarray):
+        if not isinstance(out, ndarray):
             raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
-    return np.asarray(out)
+    return asarray(out)
 
 
 def native(x):

@@ -1,6 +1,7 @@
 """ReLU that keeps one bit an element for its gradient."""
 
 import numpy as np
+from numpy import empty, ndarray, uint8
 
 from relu_ext._arguments import as_array, as_out, refuse_mask
 from relu_ext._core import bits as _run
@@ -60,7 +61,7 @@ def relu_bits(x, out=None, bits=None):
     size = (x.size + 7) // 8
     target = None if out is None else _check_out(out, given, x, "x")
     if bits is None:
-        bits = np.empty(size, np.uint8)
+        bits = empty(size, uint8)
     else:
         _check_bits(bits, size, "x")
         _check_writeable(bits, "bits")
@@ -130,12 +131,12 @@ def _check_out(out, given, array, name):
 
 
 def _check_bits(bits, size, name):
-    if type(bits) is not np.ndarray:
+    if type(bits) is not ndarray:
         refuse_mask(bits, "bits")
         if not isinstance(bits, np.ndarray):
             raise TypeError(f"bits must be an ndarray of uint8, not {type(bits).__name__}")
         bits = np.asarray(bits)
-    if bits.dtype != np.uint8:
+    if bits.dtype != uint8:
         raise TypeError(f"bits must be an ndarray of uint8, not {bits.dtype}")
     if bits.shape != (size,):
         raise ValueError(

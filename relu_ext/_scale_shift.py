@@ -1,6 +1,7 @@
 """`scale_shift` and its ReLU: arguments checked; the arithmetic and the walking are in C."""
 
 import numpy as np
+from numpy import empty, float32, full, ndarray
 
 from relu_ext._arguments import as_array, as_out, axis_index, native
 from relu_ext._core import convert
@@ -178,7 +179,7 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
         pictures = _pictures(x)
         shape, x_dtype = (len(pictures), *pictures[0].shape), pictures[0].dtype
     else:
-        if type(x) is not np.ndarray:
+        if type(x) is not ndarray:
             x = as_array(readable(x), "x")
         shape, x_dtype = x.shape, x.dtype  # once: another thread may change it, and C asks again
     ndim = len(shape)
@@ -193,8 +194,8 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
 
     if out is None:
         if dtype is None:
-            dtype = _FLOAT64 if x_dtype == _FLOAT64 else np.float32
-        out = target = result = np.empty(result_shape, np.dtype(dtype).newbyteorder("="))
+            dtype = _FLOAT64 if x_dtype == _FLOAT64 else float32
+        out = target = result = empty(result_shape, np.dtype(dtype).newbyteorder("="))
         fresh = True
     else:
         target = result = _check_out(out, result_shape, dtype)
@@ -270,7 +271,7 @@ def _parameters(name, values, shape, axis):
         if values.shape not in ((), (1,)):
             raise ValueError(_wrong_number(name, values.shape, shape, axis))
         values = convert(values, _FLOAT64)
-    return np.full(channels, values, _FLOAT64)
+    return full(channels, values, _FLOAT64)
 
 
 def _wrong_number(name, got, shape, axis):
