@@ -94,6 +94,7 @@ convert = _registered["convert"]
 count = _registered["count"]
 scale_shift = _registered["scale_shift"]
 slope_sums = _registered["slope_sums"]
+xla_handlers: dict = _registered["xla_handlers"]
 
 # Else pickle looks for them in every module there is, and may find them in a script's, which is
 # no module to another process. NumPy's ufuncs have this attribute since 2.2.

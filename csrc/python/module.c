@@ -13,6 +13,7 @@
 #include "relu_ext_capi.h"
 #include "threads.h"
 #include "ufuncs.h"
+#include "xla_ffi.h"
 
 /* What other extensions borrow; the order is the header's. */
 static int add_capi(PyObject *dict)
@@ -37,6 +38,22 @@ static int add_capi(PyObject *dict)
     return status;
 }
 
+typedef void any_function(void);
+
+static int add_capsule(PyObject *capsules, const char *key, any_function *function,
+                       const char *capsule_name)
+{
+    /* C has no cast from a pointer to a function. */
+    const union {
+        any_function *function;
+        void *pointer;
+    } address = {function};
+    PyObject *capsule = PyCapsule_New(address.pointer, capsule_name, NULL);
+    int status = capsule ? PyDict_SetItemString(capsules, key, capsule) : -1;
+    Py_XDECREF(capsule);
+    return status;
+}
+
 /* What Cython's `cimport` borrows, SciPy's LowLevelCallable and Numba: a capsule a function. */
 static int add_cython_capi(PyObject *dict)
 {
@@ -44,16 +61,23 @@ static int add_cython_capi(PyObject *dict)
     if (capsules == NULL)
         return -1;
     int status = PyDict_SetItemString(dict, "__pyx_capi__", capsules);
-    for (size_t i = 0; i < sizeof cython_capi / sizeof *cython_capi && status == 0; i++) {
-        /* C has no cast from a pointer to a function. */
-        const union {
-            cython_function *function;
-            void *pointer;
-        } address = {cython_capi[i].function};
-        PyObject *capsule = PyCapsule_New(address.pointer, cython_capi[i].signature, NULL);
-        status = capsule ? PyDict_SetItemString(capsules, cython_capi[i].name, capsule) : -1;
-        Py_XDECREF(capsule);
-    }
+    for (size_t i = 0; i < sizeof cython_capi / sizeof *cython_capi && status == 0; i++)
+        status = add_capsule(capsules, cython_capi[i].name, cython_capi[i].function,
+                             cython_capi[i].signature);
+    Py_DECREF(capsules);
+    return status;
+}
+
+/* What JAX registers with XLA, by the names that it is called by. */
+static int add_xla_handlers(PyObject *dict)
+{
+    PyObject *capsules = PyDict_New();
+    if (capsules == NULL)
+        return -1;
+    int status = PyDict_SetItemString(dict, "xla_handlers", capsules);
+    for (size_t i = 0; i < relu_ext_xla_handler_count && status == 0; i++)
+        status = add_capsule(capsules, relu_ext_xla_handlers[i].name,
+                             (any_function *)relu_ext_xla_handlers[i].handler, NULL);
     Py_DECREF(capsules);
     return status;
 }
@@ -64,7 +88,8 @@ static PyObject *make_all(bool fast, PyObject *docs)
     PyObject *dict = PyDict_New();
     if (dict == NULL || PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0
         || relu_ext_output_cache_init() < 0 || relu_ext_add_ufuncs(dict, docs, fast) < 0
-        || relu_ext_add_functions(dict) < 0 || add_capi(dict) < 0 || add_cython_capi(dict) < 0) {
+        || relu_ext_add_functions(dict) < 0 || add_capi(dict) < 0 || add_cython_capi(dict) < 0
+        || add_xla_handlers(dict) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }
