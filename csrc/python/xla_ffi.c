@@ -59,23 +59,23 @@ static int64_t count_elements(const struct xla_buffer *buffer)
 static struct xla_error *handle(const struct xla_call *call, enum operation op, const char *name,
                                 int arrays)
 {
-    const struct xla_buffer *buffers[RELU_EXT_MAX_NIN];
-    struct relu_ext_rows rows = {.rows = 1, .fresh_out = true};
+    struct relu_ext_rows rows = {.rows = 1, .fresh_out = true}; /* as XLA's mostly are */
 
     if (call->struct_size < sizeof *call || call->api->version.major != XLA_MAJOR)
-        return refuse(call, "%s: XLA's interface must be of version %d, not %d.%d", name, XLA_MAJOR,
-                      call->api->version.major, call->api->version.minor);
+        return refuse(call, "%s: XLA's interface must be of version %d, from %d.%d on, not %d.%d",
+                      name, XLA_MAJOR, XLA_MAJOR, XLA_MINOR, call->api->version.major,
+                      call->api->version.minor);
     if (call->arguments.size != arrays || call->results.size != 1)
         return refuse(call, "%s: there must be %d arguments and 1 result, not %d and %d", name,
                       arrays, (int)call->arguments.size, (int)call->results.size);
     const struct xla_buffer *out = call->results.values[0];
     for (int k = 0; k < arrays; k++) {
-        buffers[k] = call->arguments.values[k];
+        const struct xla_buffer *in = call->arguments.values[k];
         if (call->arguments.types[k] != XLA_BUFFER || call->results.types[0] != XLA_BUFFER
-            || buffers[k]->dtype != out->dtype || count_elements(buffers[k]) != count_elements(out))
+            || in->dtype != out->dtype || count_elements(in) != count_elements(out))
             return refuse(call, "%s: arguments and result must be arrays of one size and dtype",
                           name);
-        rows.in[k] = buffers[k]->data;
+        rows.in[k] = in->data;
     }
     const int id = find_kernel(op, out->dtype);
     if (id < 0)
