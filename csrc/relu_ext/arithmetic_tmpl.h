@@ -33,19 +33,22 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     RELU_EXT_INT product[RELU_EXT_F16_GROUP];
+    const float by = relu_ext_float_from_f16((uint16_t)*slope); /* by the `number` */
 
+    RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
-        RELU_EXT_FLOATS_FROM(left, slope + k, RELU_EXT_F16_GROUP, f16);
+        if (!number)
+            RELU_EXT_FLOATS_FROM(left, slope + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOATS_FROM(right, factor + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++) {
-            left[i] *= right[i];
+        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, x); i++) {
+            left[i] = (number ? by : left[i]) * right[i];
             if (!number)
                 left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
         }
         RELU_EXT_FLOATS_TO(product, left, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
+        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, x); i++)
             out[k + i] = product[i]
                          ^ ((product[i] ^ passing[k + i]) & RELU_EXT_(passes)(x[k + i], threshold));
     }
@@ -60,11 +63,12 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
 
     (void)b, (void)threshold;
+    RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
         RELU_EXT_FLOATS_FROM(left, a + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOATS_FROM(right, c + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++) {
+        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, a); i++) {
             const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
             left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
         }
@@ -82,14 +86,20 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
     RELU_EXT_REAL product[RELU_EXT_(per_line)];
 
     (void)threshold, (void)f16;
-    /* In a loop of its own: GCC would branch around it, and leave it a loop of scalars. */
+#ifdef __clang__
+    /* If it knew that this is x, Clang would multiply by 1, and make signalling NaNs quiet. */
+    __asm__("" : "+r"(passing));
+#endif
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
+    for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), x); i++) {
         const RELU_EXT_REAL y = RELU_EXT_REAL_FROM(slope[i]) * RELU_EXT_REAL_FROM(factor[i]);
         product[i] = !number && y != y ? RELU_EXT_REAL_FROM(RELU_EXT_NAN_BITS) : y;
+#ifndef __clang__
     }
+    /* In one loop GCC would branch around the product, and leave it a loop of scalars. */
     RELU_EXT_FLOAT_LOOP
     for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
+#endif
         /* Loaded in any case, or Clang would choose between addresses. */
         const RELU_EXT_INT pass = passing[i], other = RELU_EXT_REAL_TO(product[i]);
         out[i] = RELU_EXT_REAL_FROM(x[i]) <= 0 ? other : pass;
@@ -104,7 +114,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
 {
     (void)b, (void)threshold, (void)f16;
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
+    for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), a); i++) {
         const RELU_EXT_REAL sum = RELU_EXT_REAL_FROM(a[i]) + RELU_EXT_REAL_FROM(c[i]);
         const RELU_EXT_REAL relu = sum > 0 ? sum : 0;
         out[i] = sum != sum ? RELU_EXT_NAN_BITS : RELU_EXT_REAL_TO(relu);

@@ -124,8 +124,8 @@ RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any
                                       const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                       RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
 {
-    RELU_EXT_ONE_BLOCK
-    for (size_t i = 0; i < count; i++)
+    RELU_EXT_LINE_LOOP
+    for (size_t i = 0; i < RELU_EXT_LATE(count, a); i++)
         out[i] = f(a[i], b[i], c[i], threshold);
 }
 
@@ -240,7 +240,7 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     {                                                                                  \
         (void)f16;                                                                     \
         RELU_EXT_LINE_LOOP                                                             \
-        for (size_t i = 0; i < RELU_EXT_(per_line); i++)                               \
+        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), a); i++)             \
             out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
 

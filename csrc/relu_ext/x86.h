@@ -113,7 +113,10 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_hal
 {
     const __m128i low = _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT);
     const __m128i high = _mm256_cvtps_ph(_mm256_loadu_ps(from + 8), _MM_FROUND_TO_NEAREST_INT);
-    _mm256_storeu_si256((__m256i *)to, _mm256_set_m128i(high, low));
+    __m256i both = _mm256_set_m128i(high, low);
+    /* Clang would store the halves, and who loads them at once would wait for both. */
+    __asm__("" : "+x"(both));
+    _mm256_storeu_si256((__m256i *)to, both);
 }
 
 /* Whether it has a fused multiply-add. */
