@@ -34,6 +34,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     RELU_EXT_INT product[RELU_EXT_F16_GROUP];
     const float by = relu_ext_float_from_f16((uint16_t)*slope); /* by the `number` */
+    const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, x);
 
     RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
@@ -41,14 +42,14 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
             RELU_EXT_FLOATS_FROM(left, slope + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOATS_FROM(right, factor + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, x); i++) {
+        for (size_t i = 0; i < group; i++) {
             left[i] = (number ? by : left[i]) * right[i];
             if (!number)
                 left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
         }
         RELU_EXT_FLOATS_TO(product, left, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, x); i++)
+        for (size_t i = 0; i < group; i++)
             out[k + i] = product[i]
                          ^ ((product[i] ^ passing[k + i]) & RELU_EXT_(passes)(x[k + i], threshold));
     }
@@ -61,6 +62,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const struct relu_ext_f16 *f16)
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
+    const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, a);
 
     (void)b, (void)threshold;
     RELU_EXT_GROUP_LOOP
@@ -68,7 +70,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
         RELU_EXT_FLOATS_FROM(left, a + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOATS_FROM(right, c + k, RELU_EXT_F16_GROUP, f16);
         RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_F16_GROUP, a); i++) {
+        for (size_t i = 0; i < group; i++) {
             const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
             left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
         }
@@ -84,6 +86,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const struct relu_ext_f16 *f16)
 {
     RELU_EXT_REAL product[RELU_EXT_(per_line)];
+    const size_t length = relu_ext_late(RELU_EXT_(per_line), x);
 
     (void)threshold, (void)f16;
 #ifdef __clang__
@@ -91,14 +94,14 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
     __asm__("" : "+r"(passing));
 #endif
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), x); i++) {
+    for (size_t i = 0; i < length; i++) {
         const RELU_EXT_REAL y = RELU_EXT_REAL_FROM(slope[i]) * RELU_EXT_REAL_FROM(factor[i]);
         product[i] = !number && y != y ? RELU_EXT_REAL_FROM(RELU_EXT_NAN_BITS) : y;
 #ifndef __clang__
     }
     /* In one loop GCC would branch around the product, and leave it a loop of scalars. */
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_(per_line); i++) {
+    for (size_t i = 0; i < length; i++) {
 #endif
         /* Loaded in any case, or Clang would choose between addresses. */
         const RELU_EXT_INT pass = passing[i], other = RELU_EXT_REAL_TO(product[i]);
@@ -112,9 +115,11 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      RELU_EXT_INT threshold,
                                                      const struct relu_ext_f16 *f16)
 {
+    const size_t length = relu_ext_late(RELU_EXT_(per_line), a);
+
     (void)b, (void)threshold, (void)f16;
     RELU_EXT_FLOAT_LOOP
-    for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), a); i++) {
+    for (size_t i = 0; i < length; i++) {
         const RELU_EXT_REAL sum = RELU_EXT_REAL_FROM(a[i]) + RELU_EXT_REAL_FROM(c[i]);
         const RELU_EXT_REAL relu = sum > 0 ? sum : 0;
         out[i] = sum != sum ? RELU_EXT_NAN_BITS : RELU_EXT_REAL_TO(relu);

@@ -57,8 +57,7 @@
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
  * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: the same over a line, which may be in place; and
- * where floats are calculated or compared. Their bound is written RELU_EXT_LATE(length, address),
- * with any address that the compiler cannot know.
+ * where floats are calculated or compared. Their bound is of relu_ext_late.
  * RELU_EXT_GROUP_LOOP: a loop around these.
  */
 #if defined(__clang__)
@@ -77,13 +76,6 @@
 #define RELU_EXT_NO_UNROLL _Pragma("clang loop interleave(disable) unroll(disable)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
 #define RELU_EXT_LINE_LOOP RELU_EXT_NO_OVERLAP
-/*
- * A loop whose short length it knows from the start Clang unrolls into scalars; told not to
- * unroll, it keeps a loop around a single vector. Whether an address is a constant is decided just
- * before loops become vectors: only then it knows the length, and unrolls what is left.
- */
-#define RELU_EXT_LATE(length, address) \
-    ((length) + ((size_t)(address) & (0 - (size_t)__builtin_constant_p((size_t)(address)))))
 /* Unrolled, the loops in it would be split where one has loaded an element before another does. */
 #define RELU_EXT_GROUP_LOOP _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
@@ -93,7 +85,6 @@
 #define RELU_EXT_ONE_BLOCK RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
 #define RELU_EXT_LINE_LOOP RELU_EXT_ONE_BLOCK
 #define RELU_EXT_FLOAT_LOOP RELU_EXT_LINE_LOOP
-#define RELU_EXT_LATE(length, address) (length)
 #define RELU_EXT_GROUP_LOOP
 #else
 #define RELU_EXT_NO_OVERLAP
@@ -102,9 +93,24 @@
 #define RELU_EXT_ONE_BLOCK
 #define RELU_EXT_LINE_LOOP
 #define RELU_EXT_FLOAT_LOOP
-#define RELU_EXT_LATE(length, address) (length)
 #define RELU_EXT_GROUP_LOOP
 #endif
+
+/*
+ * The length of such a loop. One that it knows from the start Clang unrolls into scalars; told not
+ * to unroll, it keeps a loop around a single vector. Whether an address is a constant it decides
+ * just before loops become vectors: only then it knows the length, and unrolls what is left.
+ */
+RELU_EXT_INLINE size_t relu_ext_late(size_t length, const void *address)
+{
+#ifdef __clang__
+    if (__builtin_constant_p((size_t)address))
+        __asm__("" : "+r"(length));
+#else
+    (void)address;
+#endif
+    return length;
+}
 
 /* Bytes that are sure to be in L1 when they are used again. */
 #define RELU_EXT_SHORT (16 << 10)

@@ -124,8 +124,9 @@ RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any
                                       const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                       RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
 {
+    const size_t length = relu_ext_late(count, a);
     RELU_EXT_LINE_LOOP
-    for (size_t i = 0; i < RELU_EXT_LATE(count, a); i++)
+    for (size_t i = 0; i < length; i++)
         out[i] = f(a[i], b[i], c[i], threshold);
 }
 
@@ -161,14 +162,14 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
         RELU_EXT_INT head[RELU_EXT_(per_line)], tail[RELU_EXT_(per_line)];
         const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
         const size_t last = n - RELU_EXT_(per_line);
-        const size_t between = (n - first) / RELU_EXT_(per_line) * RELU_EXT_(per_line);
+        const size_t between = (n - first) / RELU_EXT_(per_line) *RELU_EXT_(per_line);
         const RELU_EXT_(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
         RELU_EXT_(any) *out_first = out + first;
 
         RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(per_line), threshold);
         RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(per_line), threshold);
         if (between <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
-            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+    RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
             for (size_t i = 0; i < between; i++)
                 out_first[i] = f(a_first[i], b_first[i], c_first[i], threshold);
         else
@@ -239,8 +240,9 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
         RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
     {                                                                                  \
         (void)f16;                                                                     \
+        const size_t length = relu_ext_late(RELU_EXT_(per_line), a);                   \
         RELU_EXT_LINE_LOOP                                                             \
-        for (size_t i = 0; i < RELU_EXT_LATE(RELU_EXT_(per_line), a); i++)             \
+        for (size_t i = 0; i < length; i++)                                            \
             out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
     }
 
