@@ -117,15 +117,16 @@ def test_sizes_of_every_kind(seed):
     [(ufunc, types) for ufunc in (relu, relu_grad) for types in ufunc.types],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_every_byte_is_written(ufunc, types, rng):
+@pytest.mark.parametrize("step", [1, 2])
+def test_every_byte_is_written(ufunc, types, step, rng):
     """Padding of long doubles among them."""
-    n = MIB // np.dtype(types[0]).itemsize
-    inputs = [np.resize(new(types[0], 1000, rng), n) for _ in range(ufunc.nin)]
+    n = step * MIB // np.dtype(types[0]).itemsize
+    inputs = [np.resize(new(types[0], 1000, rng), n)[::step] for _ in range(ufunc.nin)]
     fill_with_garbage(MIB, MIB)
     hits = get_output_cache().hits
     result = ufunc(*inputs)
     assert get_output_cache().hits - hits in (0, 1)
-    want = np.zeros_like(inputs[0])
+    want = np.zeros(inputs[0].shape, types[0])
     ufunc(*inputs, out=want, where=True)
     assert result.tobytes() == want.tobytes()
 
@@ -137,7 +138,6 @@ def test_what_is_not_written_whole_is_numpys():
     for result in (
         relu(x, where=x > 2, out=None),
         relu(x, dtype=np.float64),
-        relu(x[::2]),
         relu_grad(x, np.float32(1)),
         relu(x, out=np.empty_like(x)),
     ):

@@ -9,6 +9,7 @@
 #include "overlap.h"
 #include "rows.h"
 #include "settings.h"
+#include "strided.h"
 
 /* As in CPython's headers, which leave them out of the limited API before 3.12. */
 typedef PyObject *(*vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf,
@@ -156,6 +157,106 @@ static bool read_parameter(PyObject *object, int type, union parameter *value)
     return type == NPY_FLOAT && (isinf(number) || !isinf(value->f32));
 }
 
+/* The k-th input's steps along the axes; false if it has others. */
+static bool find_steps(PyArrayObject *array, struct relu_ext_strided *s, int k)
+{
+    const int missing = (int)s->axis_count - PyArray_NDIM(array);
+    if (missing < 0)
+        return false;
+    for (int i = 0; i < (int)s->axis_count; i++) {
+        const size_t n = i < missing ? 1 : (size_t)PyArray_DIM(array, i - missing);
+        if (n != s->axes[i].n && n != 1)
+            return false;
+        s->axes[i].in[k] = n == 1 ? 0 : PyArray_STRIDE(array, i - missing);
+    }
+    s->in[k] = PyArray_BYTES(array);
+    return true;
+}
+
+/* The memory order of a new output, where it is obvious; else NPY_KEEPORDER. */
+static NPY_ORDER find_order(const struct relu_ext_strided *s, int count)
+{
+    bool c = true, fortran = true;
+    for (int k = 0; k < count; k++) {
+        npy_intp before = 0;
+        for (size_t i = 0; i < s->axis_count; i++) {
+            const npy_intp step = Py_ABS(s->axes[i].in[k]);
+            fortran &= step > before;
+            if (step != 0) {
+                c &= step <= before || before == 0;
+                before = step;
+            }
+        }
+    }
+    return c ? NPY_CORDER : fortran ? NPY_FORTRANORDER : NPY_KEEPORDER;
+}
+
+/*
+ * Arrays of any strides, broadcast if need be: NumPy would call the loop for a line at a time.
+ * NULL without an exception if it is an operation for NumPy. `given` is the output or NULL.
+ */
+static PyObject *call_strided(const struct relu_ext_kernel *kernel, PyArrayObject *a,
+                              PyObject *const *args, PyObject *given)
+{
+    const int type = PyArray_TYPE(a);
+    PyArrayObject *out = given == NULL ? NULL : plain_array(given);
+    PyArrayObject *shaped = given == NULL ? a : out;
+    struct relu_ext_strided s;
+    union parameter value;
+
+    if (given != NULL
+        && (out == NULL || PyArray_TYPE(out) != type || !PyArray_ISWRITEABLE(out)
+            || (PyArray_FLAGS(out) & WARN_ON_WRITE)))
+        return NULL;
+    s.axis_count = (size_t)PyArray_NDIM(shaped);
+    if (s.axis_count == 0)
+        return NULL;
+    for (size_t i = 0; i < s.axis_count; i++) {
+        s.axes[i].n = (size_t)PyArray_DIM(shaped, (int)i);
+        if (s.axes[i].n == 0)
+            return NULL;
+    }
+    int count = 0; /* of arrays among the inputs */
+    for (PyArrayObject *array; count < kernel->nin; count++) {
+        array = plain_array(args[count]);
+        if (array == NULL)
+            break;
+        if (PyArray_TYPE(array) != type || !find_steps(array, &s, count))
+            return NULL;
+    }
+    if (count < kernel->nin) {
+        if (count < kernel->nin - 1 || !read_parameter(args[count], type, &value))
+            return NULL;
+        s.in[count] = (const char *)&value;
+        for (size_t i = 0; i < s.axis_count; i++)
+            s.axes[i].in[count] = 0;
+    }
+    s.fresh_out = s.in_order = false;
+    if (given == NULL) {
+        const NPY_ORDER order = find_order(&s, count);
+        if (order == NPY_KEEPORDER)
+            return NULL;
+        out = relu_ext_new_output(a, order == NPY_FORTRANORDER, &s.fresh_out);
+        if (out == NULL)
+            return NULL;
+    }
+    else
+        Py_INCREF(out);
+    s.out = PyArray_BYTES(out);
+    for (size_t i = 0; i < s.axis_count; i++)
+        s.axes[i].out = PyArray_STRIDE(out, (int)i);
+    if (!relu_ext_sort_strided(kernel, &s)) {
+        Py_DECREF(out);
+        return NULL;
+    }
+    const size_t bytes = (size_t)PyArray_NBYTES(out);
+    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    relu_ext_run_strided(kernel, &s);
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+    return (PyObject *)out;
+}
+
 static const struct fast_call *find_fast_call(PyObject *callable)
 {
     const struct fast_call *f = fast_calls;
@@ -271,7 +372,7 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
     if (count < f->nin) {
         rows.uniform = count == f->nin - 1 && read_parameter(args[count], PyArray_TYPE(a), &value);
         if (!rows.uniform)
-            goto numpy;
+            goto strided;
     }
 
     PyArrayObject *out;
@@ -279,7 +380,7 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         out = plain_array(args[nin]);
         if (out == NULL || !same_type_and_shape(a, out) || !PyArray_ISWRITEABLE(out)
             || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(arrays, count, out, &rows))
-            goto numpy;
+            goto strided;
         Py_INCREF(out);
     }
     else {
@@ -297,13 +398,13 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         const bool fortran = (both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS))
                              == NPY_ARRAY_F_CONTIGUOUS;
         if (!(both & NPY_ARRAY_C_CONTIGUOUS) && !fortran && !matrices)
-            goto numpy;
+            goto strided;
         out = relu_ext_new_output(a, fortran, &rows.fresh_out);
         if (out == NULL)
             return NULL;
         if (!find_rows(arrays, count, out, &rows)) {
             Py_DECREF(out);
-            goto numpy;
+            goto strided;
         }
     }
     if (rows.uniform) {
@@ -318,6 +419,12 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         PyEval_RestoreThread(thread);
     }
     return (PyObject *)out;
+
+strided:;
+    PyObject *result = call_strided(kernel, a, args,
+                                    out_positional || out_named ? args[nin] : NULL);
+    if (result != NULL || PyErr_Occurred())
+        return result;
 
 numpy:
     return call_numpy(callable, args, nargsf, kwnames);

@@ -1,7 +1,8 @@
 /*
  * What runs before a ufunc's own entry: a shortcut for calls that need none of NumPy's
  * machinery, which takes longer to decide what to do with a small array than the kernel takes
- * to do it; for all other calls, the default floating-point settings.
+ * to do it, and goes through large strided ones line by line on one thread; for all other calls,
+ * the default floating-point settings.
  */
 #ifndef RELU_EXT_FAST_CALL_H
 #define RELU_EXT_FAST_CALL_H

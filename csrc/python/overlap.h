@@ -25,6 +25,13 @@ static inline struct span span_of_steps(const void *first, ptrdiff_t step, size_
     return (struct span){(uintptr_t)first - (length < 0 ? steps : 0), steps + size};
 }
 
+/* Of n of them, so many bytes from one to the next; n > 0. */
+static inline struct span span_along(struct span span, ptrdiff_t step, size_t n)
+{
+    const struct span steps = span_of_steps(NULL, step, n, 0);
+    return (struct span){span.first + steps.first, span.bytes + steps.bytes};
+}
+
 static inline bool overlap(struct span a, struct span b)
 {
     return a.first < b.first + b.bytes && b.first < a.first + a.bytes;

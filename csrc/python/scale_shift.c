@@ -75,11 +75,8 @@ static struct span span_of_array(const void *data, const struct scale_shift *s,
                                  const ptrdiff_t *strides, size_t size)
 {
     struct span span = span_of(data, size);
-    for (size_t k = 0; k < s->call.ndim; k++) {
-        const struct span axis = span_of_steps(data, strides[k], s->shape[k], 0);
-        span.first -= (uintptr_t)data - axis.first;
-        span.bytes += axis.bytes;
-    }
+    for (size_t k = 0; k < s->call.ndim; k++)
+        span = span_along(span, strides[k], s->shape[k]);
     return span;
 }
 

@@ -13,7 +13,7 @@
 #include "fast_call.h"
 #include "overlap.h"
 #include "rows.h"
-#include "threads.h"
+#include "strided.h"
 
 /* How an input lies to the output. */
 enum relation {
@@ -47,63 +47,6 @@ static enum relation relate(const char *in, npy_intp in_step, const char *out, n
     return BEHIND;
 }
 
-static inline void copy_elements(char *to, npy_intp to_step, const char *from, npy_intp from_step,
-                                 npy_intp n, size_t size)
-{
-    for (npy_intp i = 0; i < n; i++, to += to_step, from += from_step)
-        memcpy(to, from, size);
-}
-
-/* Sizes spelled out, so that each copy is one load and one store. */
-static void copy_strided(char *to, npy_intp to_step, const char *from, npy_intp from_step,
-                         npy_intp n, npy_intp size)
-{
-    switch (size) {
-    case 1: copy_elements(to, to_step, from, from_step, n, 1); break;
-    case 2: copy_elements(to, to_step, from, from_step, n, 2); break;
-    case 4: copy_elements(to, to_step, from, from_step, n, 4); break;
-    case 8: copy_elements(to, to_step, from, from_step, n, 8); break;
-    default: copy_elements(to, to_step, from, from_step, n, (size_t)size);
-    }
-}
-
-enum { BLOCK_BYTES = 2048 };
-
-struct strided {
-    const struct relu_ext_kernel *kernel;
-    const char *in[RELU_EXT_MAX_NIN];
-    npy_intp in_steps[RELU_EXT_MAX_NIN];
-    bool copy[RELU_EXT_MAX_NIN], uniform;
-    char *out;
-    npy_intp out_step;
-};
-
-/* What is not contiguous passes through blocks that stay in L1. */
-static void run_strided(void *context, size_t begin, size_t end)
-{
-    _Alignas(64) char in_block[RELU_EXT_MAX_NIN][BLOCK_BYTES], out_block[BLOCK_BYTES];
-    const struct strided *s = context;
-    const struct relu_ext_kernel *kernel = s->kernel;
-    const npy_intp size = (npy_intp)kernel->size, block = BLOCK_BYTES / size;
-    const npy_intp past = (npy_intp)end;
-
-    for (npy_intp i = (npy_intp)begin; i < past; i += block) {
-        const npy_intp count = past - i < block ? past - i : block;
-        const char *from[RELU_EXT_MAX_NIN];
-        char *to = s->out_step == size ? s->out + i * size : out_block;
-        for (int k = 0; k < kernel->nin; k++) {
-            from[k] = s->in[k] + i * s->in_steps[k];
-            if (s->copy[k]) {
-                copy_strided(in_block[k], size, from[k], s->in_steps[k], count, size);
-                from[k] = in_block[k];
-            }
-        }
-        relu_ext_run(kernel->id, from, s->uniform, to, (size_t)count, (size_t)count);
-        if (to == out_block)
-            copy_strided(s->out + i * s->out_step, s->out_step, out_block, size, count, size);
-    }
-}
-
 /*
  * The inner loop of every ufunc here: PyUFuncGenericFunction.
  *
@@ -120,17 +63,14 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
     const char *in[RELU_EXT_MAX_NIN];
 
     bool contiguous = out_step == size, in_order = false, ahead = false, uniform = false;
-    bool copy[RELU_EXT_MAX_NIN];
     for (int k = 0; k < nin; k++) {
         const enum relation relation = relate(args[k], steps[k], out, out_step, n, size);
         in[k] = args[k];
         if (k == last && k > 0 && steps[k] == 0 && relation == APART) {
             uniform = true;
-            copy[k] = false;
             continue;
         }
-        copy[k] = steps[k] != size || relation == AHEAD;
-        contiguous &= !copy[k];
+        contiguous &= steps[k] == size;
         in_order |= relation == BEHIND;
         ahead |= relation == AHEAD;
     }
@@ -142,28 +82,24 @@ static void loop(char **args, npy_intp const *dimensions, npy_intp const *steps,
                 in[k] += steps[k];
             out += out_step;
         }
-    else if (contiguous) {
+    else if (contiguous && !ahead) {
         struct relu_ext_rows rows = {
             .out = out, .rows = 1, .columns = (size_t)n, .uniform = uniform};
         memcpy(rows.in, in, (size_t)nin * sizeof *in);
         relu_ext_run_rows(kernel->id, &rows);
     }
-    else {
-        struct strided s = {.kernel = kernel, .uniform = uniform, .out = out, .out_step = out_step};
-        memcpy(s.in, in, (size_t)nin * sizeof *in);
-        memcpy(s.in_steps, steps, (size_t)nin * sizeof *steps);
-        memcpy(s.copy, copy, (size_t)nin * sizeof *copy);
+    else if (n > 0) {
+        struct relu_ext_strided s;
+        memcpy(s.in, in, sizeof in);
+        s.out = out;
+        s.axis_count = 1;
+        s.axes[0].n = (size_t)n;
+        memcpy(s.axes[0].in, steps, (size_t)nin * sizeof *steps);
+        s.axes[0].out = out_step;
+        s.fresh_out = false;
         /* In any order, unless an element may be needed after it, or another, is written. */
-        if (!ahead && Py_ABS(out_step) >= size)
-            relu_ext_parallel_for((struct relu_ext_parallel){
-                .part = run_strided,
-                .context = &s,
-                .count = (size_t)n,
-                .bytes = (size_t)(n * size) * (size_t)(nin + 1 - uniform),
-                .grain = BLOCK_BYTES / (size_t)size,
-            });
-        else
-            run_strided(&s, 0, (size_t)n);
+        s.in_order = ahead || Py_ABS(out_step) < size;
+        relu_ext_run_strided(kernel, &s);
     }
 }
 

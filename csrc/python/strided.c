@@ -1,0 +1,290 @@
+#include "strided.h"
+
+#include <string.h>
+
+#include "overlap.h"
+#include "threads.h"
+
+/*
+ * What is not contiguous passes through blocks that stay in L1: tiles of the arrays, so many
+ * lines across so many columns along the last axis, which is the output's closest. Where
+ * an input lies closer along another axis, as x does in relu(x.T, out=y), the lines are along
+ * that one. So both arrays are gone through by pieces of whole cache lines.
+ */
+enum {
+    BLOCK_BYTES = 8192,     /* for all inputs together */
+    LINE_BYTES = 64,        /* of an input, across: a cache line */
+    LINES_AHEAD = 8,        /* to fetch: processors see no pattern in lines so far apart */
+    ROW_BYTES = 256,        /* contiguous rows of so many are not copied */
+    CHUNK_BYTES = 64 << 10, /* but cut to share them out */
+};
+
+struct walk {
+    const struct relu_ext_kernel *kernel;
+    const struct relu_ext_strided *arrays;
+    size_t across;         /* which axis the lines are along */
+    size_t lines, columns; /* of a tile */
+    size_t total;
+    bool crossed; /* where an input lies closer than along the last axis */
+    bool uniform; /* the last of several inputs, in each tile */
+};
+
+/* So that `at` is in the cache, for reading or, with 1, for writing, when it is needed. */
+#ifdef __GNUC__
+#define FETCH(at, write) __builtin_prefetch(at, write)
+#else
+#define FETCH(at, write) (void)(at)
+#endif
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static ptrdiff_t distance(ptrdiff_t step)
+{
+    return step < 0 ? -step : step;
+}
+
+RELU_EXT_INLINE void copy_elements(char *to, ptrdiff_t to_line, ptrdiff_t to_step, const char *from,
+                                   ptrdiff_t from_line, ptrdiff_t from_step, size_t lines,
+                                   size_t columns, size_t size)
+{
+    for (; lines > 0; lines--, to += to_line, from += from_line) {
+        char *t = to;
+        const char *f = from;
+        FETCH(from + LINES_AHEAD * from_line, 0);
+        for (size_t i = 0; i < columns; i++, t += to_step, f += from_step)
+            memcpy(t, f, size);
+    }
+}
+
+/* With what lies on the same cache line of `from` one after the other. */
+static void copy_tile(char *to, ptrdiff_t to_line, ptrdiff_t to_step, const char *from,
+                      ptrdiff_t from_line, ptrdiff_t from_step, size_t lines, size_t columns,
+                      size_t size)
+{
+    if (lines > 1 && distance(from_step) >= LINE_BYTES && distance(from_line) < LINE_BYTES) {
+        copy_tile(to, to_step, to_line, from, from_step, from_line, columns, lines, size);
+        return;
+    }
+    if (from_step == (ptrdiff_t)size && to_step == from_step) {
+        copy_elements(to, to_line, 0, from, from_line, 0, lines, 1, columns * size);
+        return;
+    }
+    /* Sizes spelled out, so that each copy is one load and one store. */
+    switch (size) {
+#define COPY(size)                                                                             \
+    case size:                                                                                 \
+        copy_elements(to, to_line, to_step, from, from_line, from_step, lines, columns, size); \
+        break
+        COPY(1);
+        COPY(2);
+        COPY(4);
+        COPY(8);
+#undef COPY
+    default: copy_elements(to, to_line, to_step, from, from_line, from_step, lines, columns, size);
+    }
+}
+
+/* Whether a tile is one run of memory. */
+static bool is_dense(ptrdiff_t line, ptrdiff_t step, size_t lines, size_t columns, size_t size)
+{
+    return step == (ptrdiff_t)size && (lines == 1 || line == (ptrdiff_t)(columns * size));
+}
+
+static void run_tiles(void *context, size_t begin, size_t end)
+{
+    _Alignas(64) char blocks[BLOCK_BYTES];
+    const struct walk *w = context;
+    const struct relu_ext_strided *s = w->arrays;
+    const struct relu_ext_strided_axis *last = &s->axes[s->axis_count - 1];
+    const struct relu_ext_strided_axis *across = &s->axes[w->across];
+    const size_t size = w->kernel->size;
+    const int nin = w->kernel->nin;
+
+    for (size_t tile = begin; tile < end; tile++) {
+        size_t left = tile, lines = 1, columns = 1;
+        const char *in[RELU_EXT_MAX_NIN];
+        char *out = s->out, *block = blocks;
+        memcpy(in, s->in, sizeof in);
+        for (size_t i = s->axis_count; i-- > 0;) {
+            const struct relu_ext_strided_axis *axis = &s->axes[i];
+            const size_t of_tile = axis == last ? w->columns : axis == across ? w->lines : 1;
+            const size_t tiles = (axis->n - 1) / of_tile + 1, first = left % tiles * of_tile;
+            left /= tiles;
+            if (axis == last)
+                columns = least(of_tile, axis->n - first);
+            else if (axis == across)
+                lines = least(of_tile, axis->n - first);
+            for (int k = 0; k < nin; k++)
+                in[k] += (ptrdiff_t)first * axis->in[k];
+            out += (ptrdiff_t)first * axis->out;
+        }
+        const size_t n = lines * columns;
+        for (size_t i = 0; i < lines && w->crossed; i++)
+            for (size_t j = 0; j < columns * size; j += LINE_BYTES)
+                FETCH(out + (ptrdiff_t)i * across->out + (ptrdiff_t)j, 1);
+        bool direct = is_dense(across->out, last->out, lines, columns, size);
+        /* The kernel may write to the block of an input. */
+        char *to = direct ? out : blocks;
+        for (int k = 0; k < nin - w->uniform; k++) {
+            if (!s->in_order && is_dense(across->in[k], last->in[k], lines, columns, size))
+                continue;
+            copy_tile(block, (ptrdiff_t)(columns * size), (ptrdiff_t)size, in[k], across->in[k],
+                      last->in[k], lines, columns, size);
+            in[k] = block;
+            block += n * size;
+            direct = false;
+        }
+        relu_ext_run(w->kernel->id, in, w->uniform, to, n, direct ? w->total : n);
+        if (to != out)
+            copy_tile(out, across->out, last->out, blocks, (ptrdiff_t)(columns * size),
+                      (ptrdiff_t)size, lines, columns, size);
+    }
+}
+
+/* Whether the last of several inputs is the same all along. */
+static bool is_uniform(const struct walk *w, const struct relu_ext_strided_axis *axis)
+{
+    return w->kernel->nin > 1 && axis->in[w->kernel->nin - 1] == 0;
+}
+
+static void choose_tiles(struct walk *w)
+{
+    const struct relu_ext_strided *s = w->arrays;
+    const struct relu_ext_strided_axis *last = &s->axes[s->axis_count - 1];
+    const size_t size = w->kernel->size;
+    const int nin = w->kernel->nin;
+
+    w->across = s->axis_count - 1;
+    w->lines = 1;
+    w->uniform = is_uniform(w, last);
+    bool rows = last->out == (ptrdiff_t)size && !s->in_order;
+    for (int k = 0; k < nin - w->uniform; k++)
+        rows &= last->in[k] == (ptrdiff_t)size;
+    if (rows && (s->axis_count == 1 || last->n * size >= ROW_BYTES)) {
+        w->columns = least(last->n, CHUNK_BYTES / size);
+        return;
+    }
+    const size_t block = BLOCK_BYTES / size / (size_t)nin;
+    w->columns = least(last->n, block);
+    if (s->axis_count == 1)
+        return;
+    w->across--;
+    for (int k = nin; k-- > 0;) {
+        ptrdiff_t closest = distance(last->in[k]);
+        for (size_t i = s->axis_count - 1; i-- > 0;)
+            if (distance(s->axes[i].in[k]) < closest && s->axes[i].in[k] != 0) {
+                closest = distance(s->axes[i].in[k]);
+                w->across = i;
+                w->crossed = true;
+                w->columns = least(last->n, block / least(LINE_BYTES / size, s->axes[i].n));
+            }
+    }
+    w->lines = least(s->axes[w->across].n, block / w->columns);
+    w->uniform &= w->lines == 1 || is_uniform(w, &s->axes[w->across]);
+}
+
+void relu_ext_run_strided(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
+{
+    struct walk w = {.kernel = kernel, .arrays = s};
+    size_t tiles = 1, total = 1;
+
+    choose_tiles(&w);
+    for (size_t i = 0; i < s->axis_count; i++) {
+        const size_t n = s->axes[i].n;
+        total *= n;
+        tiles *= i == s->axis_count - 1 ? (n - 1) / w.columns + 1
+                 : i == w.across        ? (n - 1) / w.lines + 1
+                                        : n;
+    }
+    w.total = s->fresh_out ? 0 : total;
+    if (s->in_order)
+        run_tiles(&w, 0, tiles);
+    else
+        relu_ext_parallel_for((struct relu_ext_parallel){
+            .part = run_tiles,
+            .context = &w,
+            .count = tiles,
+            .bytes = total * kernel->size * (size_t)(kernel->nin + 1 - w.uniform),
+        });
+}
+
+/* Whether each element of the output is written to once. */
+static bool are_apart(const struct relu_ext_strided *s, size_t size)
+{
+    ptrdiff_t extent = (ptrdiff_t)size;
+    for (size_t i = s->axis_count; i-- > 0;) {
+        if (s->axes[i].out < extent && s->axes[i].n > 1)
+            return false;
+        extent += (ptrdiff_t)(s->axes[i].n - 1) * s->axes[i].out;
+    }
+    return true;
+}
+
+static bool same_or_disjoint(const struct relu_ext_strided *s, int k, size_t size)
+{
+    struct span in = span_of(s->in[k], size), out = span_of(s->out, size);
+    bool same = s->in[k] == s->out;
+    for (size_t i = 0; i < s->axis_count; i++) {
+        in = span_along(in, s->axes[i].in[k], s->axes[i].n);
+        out = span_along(out, s->axes[i].out, s->axes[i].n);
+        same &= s->axes[i].in[k] == s->axes[i].out;
+    }
+    return same || !overlap(in, out);
+}
+
+/* Whether both are one: so many steps of the one make one of the other, in all arrays. */
+static bool continues(const struct relu_ext_strided_axis *outer,
+                      const struct relu_ext_strided_axis *inner, int nin)
+{
+    const ptrdiff_t n = (ptrdiff_t)inner->n;
+    for (int k = 0; k < nin; k++)
+        if (outer->in[k] != n * inner->in[k])
+            return false;
+    return outer->out == n * inner->out;
+}
+
+bool relu_ext_sort_strided(const struct relu_ext_kernel *kernel, struct relu_ext_strided *s)
+{
+    const size_t count = s->axis_count;
+    const int nin = kernel->nin;
+    size_t sorted = 0, kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct relu_ext_strided_axis axis = s->axes[i];
+        if (axis.n == 1)
+            continue;
+        if (axis.out < 0) {
+            const ptrdiff_t steps = (ptrdiff_t)axis.n - 1;
+            for (int k = 0; k < nin; k++) {
+                s->in[k] += steps * axis.in[k];
+                axis.in[k] = -axis.in[k];
+            }
+            s->out += steps * axis.out;
+            axis.out = -axis.out;
+        }
+        size_t at = sorted++;
+        for (; at > 0 && s->axes[at - 1].out < axis.out; at--)
+            s->axes[at] = s->axes[at - 1];
+        s->axes[at] = axis;
+    }
+    if (sorted == 0)
+        s->axes[sorted++] = (struct relu_ext_strided_axis){.n = 1};
+    for (size_t i = 1; i < sorted; i++) {
+        struct relu_ext_strided_axis *outer = &s->axes[kept], inner = s->axes[i];
+        if (continues(outer, &inner, nin)) {
+            inner.n *= outer->n;
+            *outer = inner;
+        }
+        else
+            s->axes[++kept] = inner;
+    }
+    s->axis_count = kept + 1;
+
+    bool safe = are_apart(s, kernel->size);
+    for (int k = 0; k < nin && safe; k++)
+        safe = same_or_disjoint(s, k, kernel->size);
+    return safe;
+}
