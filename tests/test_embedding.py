@@ -762,8 +762,10 @@ def test_headers_hijack_no_include_of_others(tmp_path):
         ("relu_ext.h", None),
         ("relu_ext.h", "-DRELU_EXT_PREFIX=mine_"),
         ("relu_ext_capi.h", None),
-        ("relu_ext_capi.h", "-DPy_LIMITED_API=0x030A0000"),
-    ],
+    ]
+    # Free-threaded interpreters have another limited API, and that from 3.15 on only.
+    + [("relu_ext_capi.h", "-DPy_LIMITED_API=0x030A0000")]
+    * (not sysconfig.get_config_var("Py_GIL_DISABLED")),
 )
 def test_headers(compiler, standard, header, define, tmp_path):
     options = [standard, *STRICT] + ([define] if define else [])
