@@ -21,6 +21,13 @@ HEADERS = (HERE / "include" / "relu_ext.h", HERE.parent / "csrc" / "relu_ext.h")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
+# What the interpreter was built for: the kernel's name of the machine says x86_64 to 32-bit
+# processes, too.
+X86_32 = re.match(r"i[3-6]86-", sysconfig.get_config_var("HOST_GNU_TYPE") or "")
+# By default compilers calculate with the x87 there, which rounds twice.
+SSE = ["-msse2", "-mfpmath=sse"]
+
+
 def prototypes():
     """The part of relu_ext.h that cffi can read."""
     text = next(path for path in HEADERS if path.exists()).read_text(encoding="utf-8")
@@ -69,7 +76,7 @@ ffibuilder.set_source(
     extra_compile_args=(
         ["/std:c11", "/experimental:c11atomics"]
         if os.name == "nt"
-        else ["-O3", "-fvisibility=hidden", "-pthread"]
+        else ["-O3", "-fvisibility=hidden", "-pthread", *(SSE if X86_32 else [])]
     ),
     extra_link_args=[] if os.name == "nt" else ["-pthread"],
 )
