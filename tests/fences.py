@@ -26,7 +26,7 @@ import relu_ext
 from relu_ext import ffi, lib
 
 PAGE = mmap.PAGESIZE
-NEVER = 2**62
+NEVER = sys.maxsize
 PAGES = 4  # so that three threads have something each, and streaming several blocks
 
 # The bytes from which an operation streams, and from which it is split.

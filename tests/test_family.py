@@ -287,6 +287,6 @@ def test_slope_gradient_refuses():
     with pytest.raises(ValueError, match="shape"):
         prelu_slope_grad(ones, np.ones((3, 2)))
     with pytest.raises(TypeError, match="int64"):
-        prelu_slope_grad(ones.astype(int), ones.astype(int))
+        prelu_slope_grad(ones.astype("i8"), ones.astype("i8"))
     with pytest.raises(np.exceptions.AxisError):
         prelu_slope_grad(ones, ones, 2)

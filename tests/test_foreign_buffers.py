@@ -6,6 +6,7 @@ import io
 import mmap
 import multiprocessing
 import pickle
+import struct
 import weakref
 from multiprocessing import shared_memory
 
@@ -180,9 +181,9 @@ def test_dlpack_byte_offset():
         def __dlpack__(self):
             capsule = super().__dlpack__()
             tensor = _foreign._pointer(capsule, b"dltensor")
-            shape, _, byte_offset = (ctypes.c_size_t * 3).from_address(tensor + 24)
+            shape = ctypes.c_void_p.from_address(tensor + struct.calcsize("P3i2BH0P")).value
             ctypes.c_int64.from_address(shape).value -= 2
-            ctypes.c_uint64.from_address(tensor + 40).value = byte_offset + 16
+            ctypes.c_uint64.from_address(tensor + struct.calcsize("P3i2BH2P0Q")).value += 16
             return capsule
 
     memory = np.full(5, -1.0)

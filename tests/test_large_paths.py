@@ -3,6 +3,8 @@ The paths that large arrays take, streaming, threads and rows, forced on small o
 length and offset matters there too.
 """
 
+import sys
+
 import numpy as np
 import pytest
 import reference
@@ -12,7 +14,7 @@ from test_kernels import call, each_kernel, inputs_of, oracle
 import relu_ext
 from relu_ext import lib, relu, relu_grad
 
-NEVER = 2**62
+NEVER = sys.maxsize
 GUARD, OUTSIDE = 64, 0xCD
 
 # From the shortest that streams to several blocks, not a multiple of anything.

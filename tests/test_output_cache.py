@@ -334,8 +334,9 @@ def test_arrays_of_others():
         + """
         x = np.ones(3 * MIB, np.int8)
         y = relu(x)
-        # PyArrayObject_fields: ten words behind the object's head.
-        ours = ctypes.py_object.from_address(id(y) + object.__basicsize__ + 72).value
+        # PyArrayObject_fields: the last of ten words behind the object's head.
+        last = id(y) + object.__basicsize__ + 9 * ctypes.sizeof(P)
+        ours = ctypes.py_object.from_address(last).value
         dirty = [relu(x) for _ in range(4)]
         for other in dirty:
             other[...] = -1

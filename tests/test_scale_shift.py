@@ -513,7 +513,7 @@ X = np.ones((4, 3), np.uint8)
         (TypeError, "x has dtype complex128", (np.ones(3, complex), 1, 1), {}),
         (TypeError, "x has dtype object", (np.array([None]), 1, 1), {}),
         (TypeError, "scale has dtype complex128", (X, 1j, 1), {"out": OUT}),
-        (TypeError, "shift has dtype <U1", (X, 1, "1"), {"out": OUT}),
+        (TypeError, "shift has dtype .U1", (X, 1, "1"), {"out": OUT}),
         (TypeError, "dtype is int32", (X, 1, 1), {"dtype": np.int32}),
         (
             TypeError,
