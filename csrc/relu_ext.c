@@ -230,47 +230,52 @@ void relu_ext_set_stream_bytes(size_t bytes)
     atomic_store_explicit(&relu_ext_stream_bytes, bytes, memory_order_relaxed);
 }
 
-/* Less than a line. A memcpy of any length would take longer than what is done to the elements. */
-RELU_EXT_INLINE void relu_ext_copy_ends(char *to, const char *from, size_t n, size_t count)
+/*
+ * n bytes, less than a line, as two pieces, the first and the last, which may overlap: side by
+ * side in `to` or, if `apart`, in `from`. A memcpy of any length would take longer than what is
+ * done to the elements.
+ */
+RELU_EXT_INLINE void relu_ext_copy_pieces(char *to, const char *from, size_t n, size_t piece,
+                                          bool apart)
 {
-    memcpy(to, from, count);
-    memcpy(to + n - count, from + n - count, count);
+    const size_t last = n - piece;
+    memcpy(to, from, piece);
+    memcpy(to + (apart ? last : piece), from + (apart ? piece : last), piece);
 }
 
-static void relu_ext_copy_part(char *to, const char *from, size_t n)
+static void relu_ext_copy_part(char *to, const char *from, size_t n, bool apart)
 {
     if (n >= 32)
-        relu_ext_copy_ends(to, from, n, 32);
+        relu_ext_copy_pieces(to, from, n, 32, apart);
     else if (n >= 16)
-        relu_ext_copy_ends(to, from, n, 16);
+        relu_ext_copy_pieces(to, from, n, 16, apart);
     else if (n >= 8)
-        relu_ext_copy_ends(to, from, n, 8);
+        relu_ext_copy_pieces(to, from, n, 8, apart);
     else if (n >= 4)
-        relu_ext_copy_ends(to, from, n, 4);
-    else if (n > 0) {
-        to[0] = from[0];
-        to[n / 2] = from[n / 2];
-        to[n - 1] = from[n - 1];
-    }
+        relu_ext_copy_pieces(to, from, n, 4, apart);
+    else if (n >= 2)
+        relu_ext_copy_pieces(to, from, n, 2, apart);
+    else if (n > 0)
+        relu_ext_copy_pieces(to, from, n, 1, apart);
 }
 
-/* For fewer elements than the kernel wants: as many, of which only the first are the caller's. */
+/* For fewer elements than the kernel wants: as many, of which only these are the caller's. */
 static RELU_EXT_NOINLINE void relu_ext_run_part(const struct relu_ext_kernel *kernel,
                                                 relu_ext_function *function, const char *a,
                                                 const char *b, const char *c, bool uniform,
                                                 char *out, size_t n)
 {
-    char part_a[64] = {0}, part_b[64] = {0}, part_c[64] = {0}, result[64];
+    _Alignas(64) char part_a[64] = {0}, part_b[64] = {0}, part_c[64] = {0}, result[64];
     const size_t bytes = n * kernel->size;
 
-    relu_ext_copy_part(part_a, a, bytes);
+    relu_ext_copy_part(part_a, a, bytes, false);
     if (b != a)
-        relu_ext_copy_part(part_b, b, bytes);
+        relu_ext_copy_part(part_b, b, bytes, false);
     if (!uniform)
-        relu_ext_copy_part(part_c, c, bytes);
+        relu_ext_copy_part(part_c, c, bytes, false);
     function(part_a, b != a ? part_b : part_a, uniform ? c : part_c, uniform, result,
              kernel->least);
-    relu_ext_copy_part(out, result, bytes);
+    relu_ext_copy_part(out, result, bytes, true);
 }
 
 /* a, b and c are the inputs as the kernels want them. */
@@ -279,11 +284,17 @@ RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
                                          const char *b, const char *c, bool uniform, char *out,
                                          size_t n)
 {
-    relu_ext_function *function = isa->kernels[kernel->id];
-    if (n < kernel->least)
-        relu_ext_run_part(kernel, function, a, b, c, uniform, out, n);
+    if (n < kernel->least) {
+        /*
+         * The shortest vectors: to load a longer one, of pieces that were just stored, would wait
+         * for them. But conversions of 16-bit floats and comparisons of 64 bits take longer there.
+         */
+        if (kernel->calculates ? kernel->size > 2 : kernel->size < 8)
+            isa = &relu_ext_isas[RELU_EXT_ISA_COUNT - 1];
+        relu_ext_run_part(kernel, isa->kernels[kernel->id], a, b, c, uniform, out, n);
+    }
     else
-        function(a, b, c, uniform, out, n);
+        isa->kernels[kernel->id](a, b, c, uniform, out, n);
 }
 
 /* An operation on its way past the caches. */
