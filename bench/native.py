@@ -1,9 +1,11 @@
 """
 Times the C functions in C, without Python.
 
-    python -m bench.native                          next to a plain loop, intrinsics and memcpy
+    python -m bench.native                          next to a plain loop, intrinsics, memcpy, Eigen,
+                                                    Highway and oneDNN, as far as they are there
     python -m bench.native --against OTHER/csrc     next to the sources of another checkout
     taskset -c 1 python -m bench.native --dtypes f32 --isas avx2 --lengths 16,63,64
+    CC=clang CXX=clang++ python -m bench.native     by other compilers
 
 One thread, warm caches, out of place, buffers on 64-byte boundaries. Contenders take turns;
 ratios are taken within a round, and the medians over the rounds printed: nanoseconds of
@@ -28,18 +30,42 @@ OPERATIONS = ("relu", "relu_grad", "leaky_relu", "clipped_relu", "add_relu")
 DTYPES = {"f32": ("f4", "f"), "f64": ("f8", "d"), "i8": ("i1", "b"), "f16": ("f2", "h"),
           "bf16": ("u2", "h")}  # fmt: skip
 PARAMETERS = {"leaky_relu": 0.1, "clipped_relu": 6.0}
-LENGTHS = (1, 16, 63, 64, 100, 255, 256, 1000, 4096, 2**14, 2**16, 2**20, 2**24)
+LENGTHS = (1, 16, 63, 64, 100, 255, 256, 1000, 4096, 2**14, 2**16, 100_003, 2**20, 2**24, 2**26)
 ROUND = 20e3  # nanoseconds
+MOST = 3e9  # nanoseconds for all rounds of a length, unless three take longer
+# Libraries of native_peers.cpp: with which flags, and Debian's packages.
+PEERS = {
+    "eigen": (["-I/usr/include/eigen3"], "libeigen3-dev"),
+    # Its tables for a choice at run time, which is not wanted, refuse some processors' flags.
+    "highway": (["-DHWY_COMPILE_ONLY_STATIC", "-lhwy"], "libhwy-dev"),
+    "onednn": (["-ldnnl"], "libdnnl-dev"),
+}
 # Not -ffast-math: with it, loading the library would flush subnormals in the whole process.
 FAST = ("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math")
 
 
-def compiled(source, folder, *flags):
+def compiled(source, folder, *flags, quiet=False):
     library = Path(folder, f"{len(os.listdir(folder))}.so")
     compiler = os.environ.get("CC") or shutil.which("gcc") or "cc"
-    command = [compiler, "-O3", "-fPIC", "-shared", *flags, source, "-o", library]
-    subprocess.run(command, check=True)
+    if source.suffix == ".cpp":
+        compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
+    command = [compiler, "-O3", "-fPIC", "-shared", source, *flags, "-o", library]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL if quiet else None)
     return ctypes.CDLL(library)
+
+
+def peers(folder):
+    """{name: library} of those that are installed; the others are named."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    source = Path(__file__).with_name("native_peers.cpp")
+    found = {}
+    for name, (needed, package) in PEERS.items():
+        flags = ("-std=c++17", "-march=native", f"-DPEER_{name}", *needed)
+        try:
+            found[name] = compiled(source, folder, *flags, quiet=True)
+        except (OSError, subprocess.CalledProcessError):
+            print(f"without {name}, which did not compile (Debian's {package})")
+    return found
 
 
 def bf16(values):
@@ -54,9 +80,10 @@ def parameter(operation, dtype):
 
 
 def operand(dtype, n, rng):
-    """Random numbers on a 64-byte boundary, and the address."""
-    values = rng.standard_normal(n) * (30 if dtype == "i8" else 2)
+    """Random numbers on a 64-byte boundary, and the address. From 2**20 on they are repeated."""
+    values = rng.standard_normal(min(n, 2**20)) * (30 if dtype == "i8" else 2)
     values = bf16(values) if dtype == "bf16" else values.astype(DTYPES[dtype][0])
+    values = np.resize(values, n)
     room = np.zeros(values.nbytes + 64, np.uint8)
     begin = -room.ctypes.data % 64
     array = room[begin : begin + values.nbytes].view(values.dtype)
@@ -64,7 +91,7 @@ def operand(dtype, n, rng):
     return array, array.ctypes.data
 
 
-def calls(operation, dtype, libraries, native):
+def calls(operation, dtype, libraries, native, others):
     """{contender: (function, kind, parameter)}, relu_ext first."""
     kind, value = 1 if operation == "relu" else 2, 0.0
     if operation in PARAMETERS:
@@ -74,6 +101,7 @@ def calls(operation, dtype, libraries, native):
         *((name, library, f"{operation}_{dtype}") for name, library in libraries.items()),
         ("loop", native, f"loop_{operation}_{dtype}"),
         ("roof", native, f"roof_{operation}_{dtype}"),
+        *((name, library, f"{name}_{operation}_{dtype}") for name, library in others.items()),
     ):
         if hasattr(library, symbol):
             found[name] = (ctypes.cast(getattr(library, symbol), ctypes.c_void_p), kind, value)
@@ -92,6 +120,8 @@ def measure(timer, contenders, n, size, addresses, rounds):
         run(name, 2)
         times[name] = 1 + int(ROUND / max(run(name, 3), 1))
     names, took = list(contenders), []
+    once = sum(run(name, 1) * times[name] for name in names)
+    rounds = min(rounds, max(3, int(MOST / once)))
     for i in range(rounds):
         order = names[i % len(names) :] + names[: i % len(names)]
         took.append({name: run(name, times[name]) for name in order})
@@ -117,6 +147,7 @@ def main():
         libraries = {"relu_ext": compiled(Path(relu_ext.get_include(), "relu_ext.c"), folder)}
         if args.against:
             libraries["other"] = compiled(Path(args.against, "relu_ext.c"), folder)
+        others = peers(folder)
     timer = native.native_time
     timer.restype = ctypes.c_double
     pointer, size_t = ctypes.c_void_p, ctypes.c_size_t
@@ -132,7 +163,7 @@ def main():
             addresses = [address for _, address in operands]
             size = operands[0][0].itemsize
             for operation in args.ops.split(","):
-                contenders = calls(operation, dtype, libraries, native)
+                contenders = calls(operation, dtype, libraries, native, others)
                 if "relu_ext" not in contenders:
                     continue
                 print(f"\n{operation}_{dtype} {isa}")
