@@ -24,7 +24,8 @@
  *   Threads     Any number of threads may call, also on the same inputs. The
  *               functions are serial, allocate nothing, and share only the two
  *               settings at the end of this file, which are atomic.
- *   Stack       Less than 8 KiB are used.
+ *   Stack       Less than 8 KiB are used; by the functions of this file that do not
+ *               end in a dtype, less than 16 KiB.
  *   Cost        One pass: each input is read once and the output written once.
  *   Errors      There are none to report.
  *
@@ -252,10 +253,10 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
  * range becomes its nearest end, and a NaN 0.
  *
  * The bits are the same everywhere, whatever the floating-point settings; no flags are left
- * raised. Bounds, alignment, threads and cost are as for the functions that end in a dtype; it
- * uses less than 16 KiB of the stack. y may be x itself if the dtypes' sizes and the strides are
- * the same; otherwise they must not overlap. Returns 0; or -1, with nothing written, if a dtype
- * is NULL or not listed here, or ndim or axis is out of range.
+ * raised. Bounds, alignment, threads and cost are as for the functions that end in a dtype. y may
+ * be x itself if the dtypes' sizes and the strides are the same; otherwise they must not overlap.
+ * Returns 0; or -1, with nothing written, if a dtype is NULL or not listed here, or ndim or axis is
+ * out of range.
  */
 RELU_EXT_API int relu_ext_scale_shift_relu(const char *x_dtype, const void *x,
                                            const ptrdiff_t *x_strides, const char *y_dtype, void *y,

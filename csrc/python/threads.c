@@ -34,7 +34,7 @@
 
 /* --- What systems have different names for ------------------------------------------------ */
 
-/* A kernel takes 16 KiB of it at most. */
+/* No operation takes 16 KiB of it. Some C libraries put the program's thread variables there. */
 enum { STACK_BYTES = 256 << 10 };
 
 static void help(int number);

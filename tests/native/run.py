@@ -9,8 +9,8 @@ Build the C programs here in every way that finds faults, and run them.
     python tests/native/run.py fuzz --runs 5000000
 
 A line for each says what was compared and how long it took; the exit status is 1 if any
-failed. kernels.c, threads.c and pool.pml say what they try, fuzz.c what it makes of its input,
-and python-asan runs the Python tests on a build of the module with sanitizers.
+failed. kernels.c, threads.c, stack.c and pool.pml say what they try, fuzz.c what it makes of its
+input, and python-asan runs the Python tests on a build of the module with sanitizers.
 """
 
 import argparse
@@ -49,7 +49,15 @@ LONGDOUBLE = (
     "return RELU_EXT_NAN;",
     "return RELU_EXT_NOT_POSITIVE;",
 )
+DEEP = ("python/strided.c", "BLOCK_BYTES = 8192,", "BLOCK_BYTES = 16384,")
 DIFFERS = "the output's element \\d+ differs"
+
+
+# Which of the binding's files a program takes besides.
+BINDING = {
+    "threads": ["rows.c", "threads.c"],
+    "stack": ["strided.c", "count_kernels.c", "threads.c"],
+}
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,22 @@ CONFIGURATIONS = {
         ),
         evidence="WARNING: ThreadSanitizer: data race",
     ),
+    "stack": Configuration(
+        about="how much of the stack each function takes",
+        compiler="gcc",
+        flags=["-O3"],
+        program="stack",
+        fault=DEEP,
+        evidence="bytes of the stack, 16384 or more",
+    ),
+    "stack-clang": Configuration(
+        about="the same, by Clang",
+        compiler="clang",
+        flags=["-O3"],
+        program="stack",
+        fault=DEEP,
+        evidence="bytes of the stack, 16384 or more",
+    ),
     "fuzz": Configuration(
         about="libFuzzer with both sanitizers, from a given seed",
         compiler="clang",
@@ -219,6 +243,7 @@ PYTHON_TESTS = (
     "test_kernels.py",
     "test_ufuncs.py",
     "test_fast_call.py",
+    "test_strided.py",
     "test_inplace.py",
     "test_large_paths.py",
     "test_ml_dtypes.py",
@@ -306,8 +331,8 @@ def native(configuration, folder, options):
     program = folder / configuration.program
     command = [configuration.compiler, *STRICT, *configuration.flags, f"-I{sources}"]
     command += [HERE / f"{configuration.program}.c", sources / "relu_ext.c"]
-    if configuration.program == "threads":
-        files = [sources / "python" / name for name in ("rows.c", "threads.c")]
+    if configuration.program in BINDING:
+        files = [sources / "python" / name for name in BINDING[configuration.program]]
         command += ["-DRELU_EXT_INTERNAL=extern", *files, "-pthread"]
     done = run([*command, "-o", program, "-lm"], folder)
     if done.returncode != 0:
@@ -335,7 +360,7 @@ def figure(output):
     if fuzzed:
         covered = re.findall(r"cov: (\d+) ft: (\d+)", output)[-1]
         return f"{int(fuzzed[1]):,} executions, {covered[0]} edges covered"
-    line = next(line for line in output.splitlines() if "elements compared" in line)
+    line = next(line for line in output.splitlines() if re.search("elements compared|stack", line))
     return re.sub(r"\d{7,}", lambda digits: f"{int(digits[0]):,}", line)
 
 
