@@ -12,8 +12,12 @@
 #include <fenv.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#endif
 
 #include "oracle.h"
 
@@ -92,12 +96,26 @@ static unsigned char *allocate(size_t bytes)
 
 static struct fences make_fences(void)
 {
+#ifdef _WIN32
+    SYSTEM_INFO system;
+    GetSystemInfo(&system);
+    const size_t page = system.dwPageSize;
+#else
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+#endif
     const size_t room = (LONG_BYTES + OFFSETS + CANARIES + page) / page * page;
+#ifdef _WIN32
+    DWORD before;
+    char *memory = VirtualAlloc(NULL, room + 2 * page, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    const bool made = memory != NULL && VirtualProtect(memory, page, PAGE_NOACCESS, &before)
+                      && VirtualProtect(memory + page + room, page, PAGE_NOACCESS, &before);
+#else
     char *memory = mmap(NULL, room + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                         -1, 0);
-    if (memory == MAP_FAILED || mprotect(memory, page, PROT_NONE) != 0
-        || mprotect(memory + page + room, page, PROT_NONE) != 0) {
+    const bool made = memory != MAP_FAILED && mprotect(memory, page, PROT_NONE) == 0
+                      && mprotect(memory + page + room, page, PROT_NONE) == 0;
+#endif
+    if (!made) {
         perror("protected pages");
         exit(2);
     }
@@ -286,7 +304,9 @@ int main(int argc, char **argv)
     for (int r = 0; r < ROW_COUNT; r++)
         pools[r] = make_pool(&rows[r]);
     signal(SIGSEGV, on_fault);
+#ifdef SIGBUS
     signal(SIGBUS, on_fault);
+#endif
     for (size_t i = 0; (isa = relu_ext_available_isa(i)) != NULL; i++) {
         if (relu_ext_use_isa(isa) != 0 || strcmp(relu_ext_isa(), isa) != 0) {
             fprintf(stderr, "%s is available and cannot be used\n", isa);

@@ -1,7 +1,8 @@
 """
 Build the C programs here in every way that finds faults, and run them.
 
-    python tests/native/run.py                    all that this machine has the tools for
+    python tests/native/run.py                    all that this machine has the tools for, but
+                                                  for those that --list says to name
     python tests/native/run.py asan valgrind      some
     python tests/native/run.py --list             what there is, and which tools it takes
     python tests/native/run.py --require          a tool that is missing is a failure
@@ -51,6 +52,8 @@ LONGDOUBLE = (
 )
 DEEP = ("python/strided.c", "BLOCK_BYTES = 8192,", "BLOCK_BYTES = 16384,")
 DIFFERS = "the output's element \\d+ differs"
+# The headers' isnan() and signbit() of a double have a branch for floats.
+MINGW = ["-O3", "-Wno-float-conversion"]
 
 
 # Which of the binding's files a program takes besides.
@@ -77,6 +80,7 @@ class Configuration:
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)  # a compiler that comes with them
+    only_named: bool = False  # its tools are not on every machine of those who work on this
 
     @property
     def tools(self):
@@ -232,7 +236,56 @@ CONFIGURATIONS = {
         "accessed a protected page",
         ["-msse2", "-mfpmath=sse"],
     ),
+    "musl": Configuration(
+        about="musl as the C library",
+        compiler="musl-gcc",
+        flags=["-O3", "-static"],
+        arguments=["140", "16"],
+        fault=INFINITY,
+        evidence=DIFFERS,
+        only_named=True,
+    ),
+    "windows": Configuration(
+        about="Windows by MinGW, under Wine",
+        compiler="x86_64-w64-mingw32-gcc",
+        flags=MINGW,
+        runner=["wine"],
+        arguments=["140", "16"],
+        fault=OVERREAD,
+        evidence="accessed a protected page",
+        only_named=True,
+    ),
+    "windows-threads": Configuration(
+        about="threads, their helpers and settings there, by what Windows has for them",
+        compiler="x86_64-w64-mingw32-gcc",
+        flags=[*MINGW, "-static"],
+        program="threads",
+        runner=["wine"],
+        arguments=["50"],
+        fault=("python/rows.c", "column = begin % r->columns;", "column = 0;"),
+        evidence=DIFFERS,
+        only_named=True,
+    ),
 }
+
+# Models of x86-64 processors, and which instruction sets must be found there. The emulator's
+# fastest is AVX2, so that those with AVX-512 are here without it. The last are what virtual
+# machines and firmware make of one: a part of what AVX2's kernels use is missing, or the
+# system does not save the registers.
+PROCESSORS = {
+    "baseline": "qemu64 Conroe Penryn Nehalem Westmere SandyBridge IvyBridge Opteron_G1 "
+    "Opteron_G3 Opteron_G4 Opteron_G5 phenom Denverton Snowridge "
+    "Haswell,-fma Haswell,-f16c Haswell,-avx2 Haswell,-xsave",
+    "avx2 baseline": "Haswell Broadwell Skylake-Client Skylake-Server Cascadelake-Server "
+    "Icelake-Server KnightsMill EPYC EPYC-Rome EPYC-Milan Dhyana",
+}
+PROCESSORS_NAME = "processors"
+PROCESSORS_ABOUT = "the instruction set chosen on 29 models of x86-64 processors, emulated"
+PROCESSORS_FAULT = (
+    "relu_ext/tables.h",
+    '__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")',
+    "1",
+)
 
 # Not here: tests of other people's compilers and interpreters' processes (embedding, cli), of
 # which nothing runs in what was built with sanitizers, those that measure memory, and one that
@@ -272,27 +325,28 @@ def main():
     options = arguments()
     if options.list:
         for name, c in CONFIGURATIONS.items():
-            print(f"{name:12} {c.about} [{', '.join(c.tools)}]")
-        print(f"{MODEL:12} {MODEL_ABOUT} [spin, gcc]")
-        print(f"{PYTHON_ASAN:12} {PYTHON_ASAN_ABOUT} [gcc]; runs only when it is named")
+            print(f"{name:15} {c.about} [{', '.join(c.tools)}]{ONLY_NAMED * c.only_named}")
+        for name, (_, about, tools, only_named) in SPECIAL.items():
+            print(f"{name:15} {about} [{', '.join(tools)}]{ONLY_NAMED * only_named}")
         return 0
-    names = options.names or [*CONFIGURATIONS, MODEL]
+    names = options.names or [name for name, c in CONFIGURATIONS.items() if not c.only_named]
+    names += [] if options.names else [MODEL]
     failed = False
     with ThreadPoolExecutor(options.jobs) as pool:
         results = pool.map(lambda name: result(name, options), names)
         for name, (good, line) in zip(names, results):
-            print(f"{name:12} {line}", flush=True)
+            print(f"{name:15} {line}", flush=True)
             failed |= not good
     return int(failed)
 
 
 def result(name, options):
     """Whether all is as it should be, and the line that says so."""
-    special = {PYTHON_ASAN: (python_asan, ["gcc"]), MODEL: (model, ["spin", "gcc"])}
-    if name not in special:
+    if name in SPECIAL:
+        run_it, _, tools, _ = SPECIAL[name]
+    else:
         configuration = CONFIGURATIONS[name]
-        special[name] = functools.partial(native, configuration), configuration.tools
-    run_it, tools = special[name]
+        run_it, tools = functools.partial(native, configuration), configuration.tools
     missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
         return not options.require, f"not run: {', '.join(missing)} not installed"
@@ -317,7 +371,7 @@ def arguments():
         "--jobs", type=int, default=os.cpu_count(), help="how many at once (%(default)s)"
     )
     options = parser.parse_args()
-    unknown = set(options.names) - {*CONFIGURATIONS, MODEL, PYTHON_ASAN}
+    unknown = set(options.names) - {*CONFIGURATIONS, *SPECIAL}
     if unknown:
         parser.error(f"no such name: {', '.join(sorted(unknown))}; --list lists them")
     return options
@@ -449,6 +503,38 @@ def python_asan(folder, options):
     return done.returncode == 0, lines[-1] if done.returncode == 0 else done.stdout
 
 
+def processors(folder, options):
+    """One program, which uses whatever it finds, on each model: none may be found wrongly."""
+    sources = broken(PROCESSORS_FAULT, folder / "csrc") if options.broken else ROOT / "csrc"
+    program = [HERE / "kernels.c", sources / "relu_ext.c", "-o", "kernels", "-lm"]
+    done = run(["gcc", *STRICT, "-O3", "-static", f"-I{sources}", *program], folder)
+    if done.returncode != 0:
+        return False, f"does not build\n{done.stdout}"
+    wrong, elements = [], 0
+    for want, models in PROCESSORS.items():
+        for name in models.split():
+            done = run(["qemu-x86_64", "-cpu", name, "./kernels", "2", "64"], folder)
+            said = re.search(r"^(.*) x \d+ functions: (\d+) elements compared", done.stdout, re.M)
+            if done.returncode == 0 and said and said[1] == want:
+                elements += int(said[2])
+            else:
+                got = said[1] if said else f"exit status {done.returncode}"
+                wrong.append(f"{name}: {got} instead of {want}")
+    if options.broken:
+        return bool(wrong), f"caught the fault: {wrong[0]}" if wrong else "caught no fault"
+    count = sum(len(models.split()) for models in PROCESSORS.values())
+    return not wrong, "; ".join(wrong) or f"{count} models: {elements:,} elements compared"
+
+
+# What is more than a program that is built and run: function, about, tools, only_named.
+SPECIAL = {
+    MODEL: (model, MODEL_ABOUT, ["spin", "gcc"], False),
+    PYTHON_ASAN: (python_asan, PYTHON_ASAN_ABOUT, ["gcc"], True),
+    PROCESSORS_NAME: (processors, PROCESSORS_ABOUT, ["gcc", "qemu-x86_64"], True),
+}
+ONLY_NAMED = "; runs only when it is named"
+
+
 def run(command, folder, **environment):
     """What a command prints, errors too. OMP_NUM_THREADS: more threads than this machine may
     have; the settings of sanitizers hold only where something is built with them."""
@@ -456,6 +542,8 @@ def run(command, folder, **environment):
         "OMP_NUM_THREADS": "3",
         "ASAN_OPTIONS": "detect_leaks=1",
         "TSAN_OPTIONS": "ignore_noninstrumented_modules=1 halt_on_error=1",
+        "WINEPREFIX": str(folder / "wine"),
+        "WINEDEBUG": "-all",
     }
     return subprocess.run(
         list(map(str, command)),

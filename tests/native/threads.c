@@ -18,6 +18,11 @@
 #include "python/rows.h"
 #include "python/threads.h"
 
+#ifdef _WIN32
+#define flockfile _lock_file
+#define funlockfile _unlock_file
+#endif
+
 enum {
     WORKERS = 4,
     CHANGERS = 2,
