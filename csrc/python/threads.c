@@ -261,11 +261,20 @@ static int work(int number)
  */
 static const uint64_t SPIN_NS = 50000;
 
-/*
- * For how long to do without helpers: at first, and at the most. For longer if they are late
- * again this soon, within a few of the scheduler's slices: it is not for a hiccup of the system.
- */
-enum { SHORTEST_PAUSE_NS = 2000000, LONGEST_PAUSE_NS = 1000000000, SOON_NS = 12000000 };
+enum {
+    /* From one look at what changes seldom, or costs a system call, to the next. */
+    LOOK_NS = 4000000,
+    LATE_NS = 2000, /* and a quarter more than on one thread: worse than without helpers */
+    LONGEST_PAUSE_NS = 1000000000, /* without helpers */
+    /*
+     * Helpers pause for as many times what they cost, and for as many calls on one thread: so at
+     * most one call in a hundred is late because of them, and all take a sixteenth longer at most.
+     */
+    PAUSE_FOR_LOSS = 16,
+    PAUSE_CALLS = 128,
+    /* For so much less where they have cost nothing for longer than that: a mere hiccup. */
+    HICCUP = 16,
+};
 
 static atomic_int helpers;
 static atomic_bool stay_awake;
@@ -336,7 +345,7 @@ static struct {
     int limit;       /* of helpers, until `until` */
     uint64_t until, pause, resumed;
     uint64_t next_try; /* to start a helper, after one could not be */
-} lately = {.limit = MOST_THREADS, .pause = SHORTEST_PAUSE_NS};
+} lately = {.limit = MOST_THREADS};
 
 /* How many of the threads asked for to use now; starts those that are missing. */
 static int find_threads(uint64_t now)
@@ -356,7 +365,7 @@ static int find_threads(uint64_t now)
         return 1;
     if (now >= known.until) {
         known.cpus = find_cpus();
-        known.until = now + 10 * SHORTEST_PAUSE_NS;
+        known.until = now + 5 * LOOK_NS;
     }
     int threads = limit_threads(known.cpus);
     if (threads - 1 > lately.limit)
@@ -372,17 +381,16 @@ static int find_threads(uint64_t now)
 }
 
 /*
- * After a call that had to wait for a helper there are more threads than CPUs: fewer helpers for
- * a while, and for longer each time that it turns out so again.
+ * After a call that would have been done sooner without helpers, by so much, or while which one
+ * has lost its CPU, there are more threads than CPUs: fewer helpers for a while.
  */
-static void use_fewer(int threads, uint64_t now)
+static void use_fewer(int threads, uint64_t now, uint64_t alone, uint64_t lost)
 {
-    if (now < lately.resumed + SOON_NS) {
-        if ((lately.pause *= 2) > LONGEST_PAUSE_NS)
-            lately.pause = LONGEST_PAUSE_NS;
-    }
-    else if ((lately.pause /= 4) < SHORTEST_PAUSE_NS)
-        lately.pause = SHORTEST_PAUSE_NS;
+    lately.pause = PAUSE_CALLS * alone + PAUSE_FOR_LOSS * lost;
+    if (lately.pause > LONGEST_PAUSE_NS)
+        lately.pause = LONGEST_PAUSE_NS;
+    if (now - lately.resumed > lately.pause)
+        lately.pause /= HICCUP;
     lately.limit = (threads - 1) * 3 / 4;
     lately.until = now + lately.pause;
 }
@@ -414,19 +422,22 @@ static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int 
     atomic_store_explicit(&unclaimed, UINT64_MAX >> (MOST_PARTS - parts), memory_order_release);
     /* A short call is over before they are awake: it wakes them for those that follow. */
     if (p->bytes >= 8 * relu_ext_get_parallel_bytes()
-        || (close && now >= lately.last_wake + SHORTEST_PAUSE_NS))
+        || (close && now >= lately.last_wake + LOOK_NS))
         for (int i = 1; i < threads; i++)
             if (atomic_load_explicit(&sleepers[i].asleep, memory_order_relaxed)) {
                 wake(&sleepers[i]);
                 lately.last_wake = now;
             }
-    work(0);
+    const int done = work(0);
     const uint64_t own_end = now_ns();
     wait_for_helpers(own_end);
     lately.last_end = now_ns();
-    const bool late = lately.last_end - own_end > SPIN_NS + (own_end - now) / 4;
+    /* How long it would have taken the caller alone, as far as its own parts tell. */
+    const uint64_t took = lately.last_end - now;
+    const uint64_t alone = done > 0 ? (own_end - now) * parts / (uint64_t)done : took;
+    const bool late = took > alone + alone / 4 + LATE_NS;
     if (atomic_exchange_explicit(&crowded, false, memory_order_relaxed) || late)
-        use_fewer(threads, lately.last_end);
+        use_fewer(threads, lately.last_end, alone, late ? took - alone : 0);
 }
 
 void relu_ext_parallel_for(struct relu_ext_parallel p)
