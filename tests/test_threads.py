@@ -110,7 +110,7 @@ def test_affinity():
 
 
 def test_threadpoolctl():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threadpoolctl = pytest.importorskip("threadpoolctl", minversion="3.5")
     import relu_ext.integrations.threadpoolctl
 
     with relu_ext.num_threads(10**12):
@@ -127,7 +127,7 @@ def test_threadpoolctl():
 
 @pytest.mark.parametrize("order", [("threadpoolctl", "relu_ext"), ("relu_ext", "threadpoolctl")])
 def test_threadpoolctl_is_told_of_the_threads(order):
-    pytest.importorskip("threadpoolctl")
+    pytest.importorskip("threadpoolctl", minversion="3.5")
     code = "import {}, {}, sys;".format(*order)
     if order[0] == "relu_ext":
         code += "import relu_ext.integrations.threadpoolctl;"
