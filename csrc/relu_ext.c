@@ -233,7 +233,7 @@ void relu_ext_set_stream_bytes(size_t bytes)
 /*
  * n bytes, less than a line, as two pieces, the first and the last, which may overlap: side by
  * side in `to` or, if `apart`, in `from`. A memcpy of any length would take longer than what is
- * done to the elements.
+ * done to the elements. The size of these is a power of two.
  */
 RELU_EXT_INLINE void relu_ext_copy_pieces(char *to, const char *from, size_t n, size_t piece,
                                           bool apart)

@@ -56,7 +56,7 @@ def as_out(out):
     if not isinstance(out, ndarray):
         out = overwritable(out, "out", "the call without out")
         if not isinstance(out, ndarray):
-            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray")
+            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray or other memory")
     return asarray(out)
 
 

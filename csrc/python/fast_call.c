@@ -277,7 +277,7 @@ static PyObject *find_foreign_out(size_t nin, PyObject *const *args, size_t narg
             *place = nargs + i;
             out = args[*place];
         }
-    if (PyTuple_CheckExact(out) && PyTuple_Size(out) == 1)
+    if (*place >= nargs && PyTuple_CheckExact(out) && PyTuple_Size(out) == 1)
         out = PyTuple_GetItem(out, 0);
     return out == Py_None || PyArray_Check(out) || PyTuple_Check(out)
                    || PyObject_HasAttrString((PyObject *)Py_TYPE(out), "__array_ufunc__")
@@ -313,7 +313,7 @@ static PyObject *call_numpy(PyObject *callable, PyObject *const *args, size_t na
     if (out != NULL) {
         const size_t count = nargs + (kwnames == NULL ? 0 : (size_t)PyTuple_Size(kwnames));
         if (count > sizeof replaced / sizeof *replaced) {
-            PyErr_SetString(PyExc_TypeError, "a ufunc has no such keywords");
+            PyErr_SetString(PyExc_TypeError, "too many keywords");
             return NULL;
         }
         if ((array = array_over(out)) == NULL)

@@ -24,7 +24,8 @@ struct walk {
     const struct relu_ext_strided *arrays;
     size_t across;         /* which axis the lines are along */
     size_t lines, columns; /* of a tile */
-    size_t total;
+    size_t tiles, elements;
+    size_t total; /* elements, for the kernel to know; 0 where it is not to stream */
     bool crossed; /* where an input lies closer than along the last axis */
     bool uniform; /* the last of several inputs, in each tile */
 };
@@ -186,29 +187,46 @@ static void choose_tiles(struct walk *w)
     w->uniform &= w->lines == 1 || is_uniform(w, &s->axes[w->across]);
 }
 
-void relu_ext_run_strided(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
+static struct walk plan(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
 {
-    struct walk w = {.kernel = kernel, .arrays = s};
-    size_t tiles = 1, total = 1;
+    struct walk w = {.kernel = kernel, .arrays = s, .tiles = 1, .elements = 1};
 
     choose_tiles(&w);
     for (size_t i = 0; i < s->axis_count; i++) {
         const size_t n = s->axes[i].n;
-        total *= n;
-        tiles *= i == s->axis_count - 1 ? (n - 1) / w.columns + 1
-                 : i == w.across        ? (n - 1) / w.lines + 1
-                                        : n;
+        w.elements *= n;
+        w.tiles *= i == s->axis_count - 1 ? (n - 1) / w.columns + 1
+                   : i == w.across        ? (n - 1) / w.lines + 1
+                                          : n;
     }
-    w.total = s->fresh_out ? 0 : total;
+    w.total = s->fresh_out ? 0 : w.elements;
+    return w;
+}
+
+void relu_ext_run_strided(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
+{
+    struct walk w = plan(kernel, s);
+
     if (s->in_order)
-        run_tiles(&w, 0, tiles);
+        run_tiles(&w, 0, w.tiles);
     else
         relu_ext_parallel_for((struct relu_ext_parallel){
             .part = run_tiles,
             .context = &w,
-            .count = tiles,
-            .bytes = total * kernel->size * (size_t)(kernel->nin + 1 - w.uniform),
+            .count = w.tiles,
+            .bytes = w.elements * kernel->size * (size_t)(kernel->nin + 1 - w.uniform),
         });
+}
+
+/*
+ * To find a tile's place takes as long as some 50 elements. With many axes, all of them short,
+ * there is little in a tile, where NumPy collects lines of several axes in its buffers.
+ */
+static bool is_worth_it(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
+{
+    enum { TILE = 256, FEW = 8 };
+    const struct walk w = plan(kernel, s);
+    return w.lines * w.columns >= TILE || w.tiles <= FEW;
 }
 
 /* Whether each element of the output is written to once. */
@@ -223,7 +241,7 @@ static bool are_apart(const struct relu_ext_strided *s, size_t size)
     return true;
 }
 
-static bool same_or_disjoint(const struct relu_ext_strided *s, int k, size_t size)
+static bool is_itself_or_apart(const struct relu_ext_strided *s, int k, size_t size)
 {
     struct span in = span_of(s->in[k], size), out = span_of(s->out, size);
     bool same = s->in[k] == s->out;
@@ -283,8 +301,8 @@ bool relu_ext_sort_strided(const struct relu_ext_kernel *kernel, struct relu_ext
     }
     s->axis_count = kept + 1;
 
-    bool safe = are_apart(s, kernel->size);
+    bool safe = is_worth_it(kernel, s) && are_apart(s, kernel->size);
     for (int k = 0; k < nin && safe; k++)
-        safe = same_or_disjoint(s, k, kernel->size);
+        safe = is_itself_or_apart(s, k, kernel->size);
     return safe;
 }

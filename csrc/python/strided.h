@@ -22,13 +22,14 @@ struct relu_ext_strided {
         ptrdiff_t in[RELU_EXT_MAX_NIN], out;
     } axes[RELU_EXT_MAX_AXES];
     bool fresh_out; /* as in rows.h */
-    /* Outputs lie on inputs that came before them: from first to last, each block read first. */
+    /* An output may lie on inputs before it: go from first to last, and read each block first. */
     bool in_order;
 };
 
 /*
  * Puts the axes in the order of the output's memory, forwards, as few as there can be. False if
- * an element of the output is written more than once, or lies on an input's other than its own.
+ * an element of the output is written more than once, or lies on an input's other than its own,
+ * or if NumPy would be faster.
  */
 bool relu_ext_sort_strided(const struct relu_ext_kernel *kernel, struct relu_ext_strided *s);
 

@@ -370,6 +370,8 @@ static int find_threads(uint64_t now)
     int threads = limit_threads(known.cpus);
     if (threads - 1 > lately.limit)
         threads = lately.limit + 1;
+    else
+        lately.limit = MOST_THREADS; /* all are back */
     while (helpers < threads - 1 && now >= lately.next_try) {
         sleepers[helpers + 1] = awake;
         if (start_helper(helpers + 1))
@@ -381,8 +383,8 @@ static int find_threads(uint64_t now)
 }
 
 /*
- * After a call that would have been done sooner without helpers, by so much, or while which one
- * has lost its CPU, there are more threads than CPUs: fewer helpers for a while.
+ * After a call that would have been done sooner without helpers, by so much, or during which a
+ * helper has lost its CPU, there are more threads than CPUs: fewer helpers for a while.
  */
 static void use_fewer(int threads, uint64_t now, uint64_t alone, uint64_t lost)
 {

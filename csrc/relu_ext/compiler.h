@@ -57,7 +57,7 @@
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
  * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: the same over a line, which may be in place; and
- * where floats are calculated or compared. Their bound is of relu_ext_late.
+ * where floats are calculated or compared. Their bound comes from relu_ext_late.
  * RELU_EXT_GROUP_LOOP: a loop around these.
  */
 #if defined(__clang__)
@@ -99,7 +99,7 @@
 /*
  * The length of such a loop. One that it knows from the start Clang unrolls into scalars; told not
  * to unroll, it keeps a loop around a single vector. Whether an address is a constant it decides
- * just before loops become vectors: only then it knows the length, and unrolls what is left.
+ * just before loops become vectors: only then does it know the length, and unrolls what is left.
  */
 RELU_EXT_INLINE size_t relu_ext_late(size_t length, const void *address)
 {

@@ -161,15 +161,15 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
     if (n >= RELU_EXT_(per_line)) {
         RELU_EXT_INT head[RELU_EXT_(per_line)], tail[RELU_EXT_(per_line)];
         const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
-        const size_t last = n - RELU_EXT_(per_line);
-        const size_t between = (n - first) / RELU_EXT_(per_line) *RELU_EXT_(per_line);
+        const size_t line = RELU_EXT_(per_line), last = n - line;
+        const size_t between = (n - first) / line * line;
         const RELU_EXT_(any) *a_first = a + first, *b_first = b + first, *c_first = c + first;
         RELU_EXT_(any) *out_first = out + first;
 
         RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(per_line), threshold);
         RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(per_line), threshold);
         if (between <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
-    RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
             for (size_t i = 0; i < between; i++)
                 out_first[i] = f(a_first[i], b_first[i], c_first[i], threshold);
         else
