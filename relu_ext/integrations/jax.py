@@ -7,8 +7,9 @@ call leaves the compiled program for Python. The results are the same.
 
 All of them work under ``jit``, ``vmap``, ``grad``, ``jvp`` and what is made of these, such as
 ``linearize`` and ``hessian``, and on arrays that are sharded. Where an operand's memory is no
-longer needed, since it was donated to ``jit`` or is an intermediate result, they work in place.
-``jax.export`` wants to be told that the custom calls are wanted, one for each function used::
+longer needed, since it was donated to ``jit`` or is an intermediate result, they work in place, but
+for programs on several devices. ``jax.export``, for one platform, must be told that the custom calls
+are allowed, one for each function used::
 
     allowed = jax.export.DisabledSafetyCheck.custom_call("relu_ext_relu")
     jax.export.export(jax.jit(relu), disabled_checks=[allowed])(x)
@@ -154,7 +155,32 @@ def _call(primitive, arrays, parameter=None, number=None):
             f"{first} has dtype {x.dtype}; it must be one that relu_ext.{ufunc.__name__} takes"
         )
     bits = {} if parameter is None else {"bits": _bits(parameter, number, x.dtype)}
-    return primitive.bind(*arrays.values(), **bits)
+    return _bind(primitive, *arrays.values(), **bits)
+
+
+def _bind(primitive, *arrays, **bits):
+    """Operands of a shard_map, some of which are the same on all of its devices, made alike."""
+    if len(arrays) > 1:
+        axes = [_varying(a) for a in arrays]
+        every = frozenset().union(*axes)
+        arrays = [
+            _cast(a, tuple(every - own)) if every - own else a for a, own in zip(arrays, axes)
+        ]
+    return primitive.bind(*arrays, **bits)
+
+
+def _varying(array):
+    """The axes of the devices over which it varies, as each version of JAX names them."""
+    if not hasattr(jax, "typeof"):
+        return frozenset()
+    kind = jax.typeof(array)
+    return kind.mat.varying if hasattr(kind, "mat") else getattr(kind, "vma", frozenset())
+
+
+def _cast(array, axes):
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(array, axes, to="varying")
+    return jax.lax.pvary(array, axes)
 
 
 def _bits(name, number, dtype):
@@ -166,9 +192,14 @@ def _bits(name, number, dtype):
         )
     if np.ndim(number) > 0:
         raise TypeError(f"{name} must be one number, not of shape {np.shape(number)}")
+    if not isinstance(number, int) and np.asarray(number).dtype.kind in "OSUmMc":
+        raise TypeError(f"{name} must be a real number, not {number!r}")
     converted = convert(number, dtype)
     if dtype.kind in "biu" and converted != number:
         raise ValueError(f"{name} is {number}; for {dtype} it must be a whole number of its range")
+    # Of a dtype without infinities.
+    if np.isnan(converted.astype(float)) and number == number:
+        raise ValueError(f"{name} is {number}; {dtype} has no number that large")
     return int(converted.view(f"i{dtype.itemsize}"))
 
 
@@ -198,7 +229,10 @@ def _by_callback(primitive, *arrays, bits=None):
 def _by_ffi(primitive, ctx, *operands, bits=None):
     attributes = {} if bits is None else {"bits": np.int64(bits)}
     devices = ctx.module_context.axis_context
-    if isinstance(devices, mlir.ShardingContext) and devices.num_devices > 1:
+    several = isinstance(devices, mlir.ShardingContext) and devices.num_devices > 1
+    if isinstance(devices, mlir.SPMDAxisContext):  # in a shard_map, over some of the axes or all
+        several = devices.manual_axes != frozenset(devices.mesh.axis_names)
+    if several:
         shape = ctx.avals_out[0].shape
         if all(isinstance(n, int) for n in shape):
             return _on_parts(primitive, ctx, shape, operands, attributes)
@@ -258,7 +292,7 @@ def _on_parts(primitive, ctx, shape, operands, attributes):
 def _batched(primitive, arrays, axes, **bits):
     """The batch is one axis more; where it is matters only if there are two."""
     if len(set(axes)) == 1:
-        return primitive.bind(*arrays, **bits), axes[0]
+        return _bind(primitive, *arrays, **bits), axes[0]
     (size,) = {a.shape[axis] for a, axis in zip(arrays, axes) if axis is not None}
     arrays = [
         jax.numpy.broadcast_to(a, (size, *a.shape))
@@ -266,7 +300,7 @@ def _batched(primitive, arrays, axes, **bits):
         else jax.numpy.moveaxis(a, axis, 0)
         for a, axis in zip(arrays, axes)
     ]
-    return primitive.bind(*arrays, **bits), 0
+    return _bind(primitive, *arrays, **bits), 0
 
 
 # JAX keeps what a rule has made for the next operands of that type, spare or not.
@@ -297,12 +331,12 @@ def _primitive(name):
 def _gradient(name):
     """A primitive that is linear in its first operand, and constant in the other."""
     primitive = _primitive(name)
-    ad.defjvp(primitive, lambda ddy, dy, x, **bits: primitive.bind(ddy, x, **bits), None)
+    ad.defjvp(primitive, lambda ddy, dy, x, **bits: _bind(primitive, ddy, x, **bits), None)
 
     def transpose(dx, dy, x, **bits):
         if type(dx) is ad.Zero:
             return ad.Zero(dy.aval), None
-        return primitive.bind(dx, x, **bits), None
+        return _bind(primitive, dx, x, **bits), None
 
     ad.primitive_transposes[primitive] = transpose
     return primitive
@@ -321,20 +355,20 @@ _relu, _leaky_relu, _clipped_relu, _add_relu = map(
 
 def _leaky_relu_jvp(dx, y, x, bits):
     decides = y if 0 < float(_number(bits, y.dtype)) < np.inf else x
-    return _leaky_relu_grad.bind(dx, decides, bits=bits)
+    return _bind(_leaky_relu_grad, dx, decides, bits=bits)
 
 
 def _clipped_relu_jvp(dx, y, x, bits):
     decides = x if np.isnan(float(_number(bits, y.dtype))) else y
-    return _clipped_relu_grad.bind(dx, decides, bits=bits)
+    return _bind(_clipped_relu_grad, dx, decides, bits=bits)
 
 
 def _add_relu_jvp(operands, tangents):
-    y = _add_relu.bind(*operands)
-    return y, _relu_grad.bind(ad.add_tangents(*tangents), y)
+    y = _bind(_add_relu, *operands)
+    return y, _bind(_relu_grad, ad.add_tangents(*tangents), y)
 
 
-ad.defjvp2(_relu, lambda dx, y, x: _relu_grad.bind(dx, y))
+ad.defjvp2(_relu, lambda dx, y, x: _bind(_relu_grad, dx, y))
 ad.defjvp2(_leaky_relu, _leaky_relu_jvp)
 ad.defjvp2(_clipped_relu, _clipped_relu_jvp)
 ad.primitive_jvps[_add_relu] = _add_relu_jvp

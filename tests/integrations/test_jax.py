@@ -501,6 +501,62 @@ def test_ffi_sharding():
     assert run_python(script, XLA_FLAGS=flags) == "done\n"
 
 
+@pytest.mark.skipif(not hasattr(jax, "shard_map"), reason="this version of JAX has no shard_map")
+def test_ffi_shard_map():
+    """Of operands one of which is the same on all devices, and over some of the mesh's axes."""
+    script = """
+        import jax, jax.numpy as jnp, numpy as np
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+        from relu_ext.integrations.jax import add_relu, relu, relu_grad
+
+        devices = np.array(jax.devices())
+        mesh = Mesh(devices, ("i",))
+        a = jnp.array(np.random.default_rng(0).standard_normal((4, 4), np.float32))
+        bias = a[2]
+
+        def split(f, *specs):
+            return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P("i")))
+
+        def agree(f, like, *operands):
+            for got, want in zip(jax.tree.leaves(f(*operands)), jax.tree.leaves(like(*operands))):
+                assert np.allclose(got, want, rtol=1e-6), (got, want)
+
+        for f in add_relu, lambda a, b: jax.vmap(add_relu, in_axes=(0, None))(a, b):
+            agree(split(f, P("i"), P()), lambda a, b: jax.nn.relu(a + b), a, bias)
+        agree(split(lambda a: add_relu(a, 1.0), P("i")), lambda a: jax.nn.relu(a + 1), a)
+        ones = lambda a: jnp.ones(a.shape)
+        agree(split(lambda a: relu_grad(ones(a), a), P("i")), lambda a: 1.0 * (a > 0), a)
+        agree(split(lambda a: jax.jvp(relu, (a,), (ones(a),)), P("i")),
+              lambda a: (jax.nn.relu(a), 1.0 * (a > 0)), a)
+        loss = lambda f: jax.grad(lambda a, b: (f(a, b) ** 2).sum(), argnums=(0, 1))
+        agree(loss(split(add_relu, P("i"), P())), loss(lambda a, b: jax.nn.relu(a + b)), a, bias)
+
+        mesh = Mesh(devices.reshape(2, 2), ("i", "j"))
+        spread = jax.device_put(a, NamedSharding(mesh, P("i", "j")))
+        f = jax.jit(jax.shard_map(relu, mesh=mesh, in_specs=P("i"), out_specs=P("i"),
+                                  axis_names={"i"}))
+        assert "all-" not in f.lower(spread).compile().as_text()
+        assert np.array_equal(f(spread), relu(a))
+        print("done")
+    """
+    flags = "--xla_force_host_platform_device_count=4"
+    assert run_python(script, XLA_FLAGS=flags) == "done\n"
+
+
+@pytest.mark.parametrize("number", [None, "0.5", np.complex64(1)])
+def test_parameters_that_are_no_real_numbers(number):
+    x = jnp.array([-2.0, 1.0])
+    with pytest.raises(TypeError, match="slope must be a real number"):
+        integration.leaky_relu(x, number)
+
+
+def test_ceilings_beyond_a_dtype_without_infinity():
+    x = jnp.array([-2.0, 1.0], jnp.float8_e4m3fn)
+    with pytest.raises(ValueError, match="no number that large"):
+        integration.clipped_relu(x, np.inf)
+    assert integration.clipped_relu(x, 448).tolist() == [0, 1]
+
+
 SMALL = jax.ShapeDtypeStruct((3,), np.float32)
 
 
