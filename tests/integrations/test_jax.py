@@ -535,7 +535,8 @@ def test_ffi_shard_map():
         spread = jax.device_put(a, NamedSharding(mesh, P("i", "j")))
         f = jax.jit(jax.shard_map(relu, mesh=mesh, in_specs=P("i"), out_specs=P("i"),
                                   axis_names={"i"}))
-        assert "all-" not in f.lower(spread).compile().as_text()
+        if jax.__version_info__ >= (0, 10):  # 0.6 gathers here
+            assert "all-" not in f.lower(spread).compile().as_text()
         assert np.array_equal(f(spread), relu(a))
         print("done")
     """
