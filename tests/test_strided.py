@@ -211,6 +211,7 @@ PARALLEL = {
 }
 
 
+@pytest.mark.skipif(not relu_ext.lib.relu_ext_fast_calls(), reason="NumPy calls for single lines")
 @pytest.mark.parametrize("call", PARALLEL.values(), ids=PARALLEL.keys())
 def test_helpers_take_part(call, rng):
     """However busy the machine is: at some time there is a CPU for one."""
