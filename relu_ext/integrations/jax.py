@@ -7,9 +7,9 @@ call leaves the compiled program for Python. The results are the same.
 
 All of them work under ``jit``, ``vmap``, ``grad``, ``jvp`` and what is made of these, such as
 ``linearize`` and ``hessian``, and on arrays that are sharded. Where an operand's memory is no
-longer needed, since it was donated to ``jit`` or is an intermediate result, they work in place, but
-for programs on several devices. ``jax.export``, for one platform, must be told that the custom calls
-are allowed, one for each function used::
+longer needed, since it was donated to ``jit`` or is an intermediate result, they work in place,
+except on several devices. ``jax.export``, for one platform, must be told that the custom calls are
+allowed, one for each function used::
 
     allowed = jax.export.DisabledSafetyCheck.custom_call("relu_ext_relu")
     jax.export.export(jax.jit(relu), disabled_checks=[allowed])(x)
