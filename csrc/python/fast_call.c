@@ -58,6 +58,13 @@ static PyArrayObject *plain_array(PyObject *object)
     return native && PyArray_ISALIGNED(array) ? array : NULL;
 }
 
+/* The same of an output, if it may be written to without a word. */
+static PyArrayObject *plain_output(PyObject *object)
+{
+    PyArrayObject *out = plain_array(object);
+    return out && PyArray_ISWRITEABLE(out) && !(PyArray_FLAGS(out) & WARN_ON_WRITE) ? out : NULL;
+}
+
 static bool same_type_and_shape(PyArrayObject *a, PyArrayObject *b)
 {
     int ndim = PyArray_NDIM(a);
@@ -199,14 +206,12 @@ static PyObject *call_strided(const struct relu_ext_kernel *kernel, PyArrayObjec
                               PyObject *const *args, PyObject *given)
 {
     const int type = PyArray_TYPE(a);
-    PyArrayObject *out = given == NULL ? NULL : plain_array(given);
+    PyArrayObject *out = given == NULL ? NULL : plain_output(given);
     PyArrayObject *shaped = given == NULL ? a : out;
     struct relu_ext_strided s;
     union parameter value;
 
-    if (given != NULL
-        && (out == NULL || PyArray_TYPE(out) != type || !PyArray_ISWRITEABLE(out)
-            || (PyArray_FLAGS(out) & WARN_ON_WRITE)))
+    if (given != NULL && (out == NULL || PyArray_TYPE(out) != type))
         return NULL;
     s.axis_count = (size_t)PyArray_NDIM(shaped);
     if (s.axis_count == 0)
@@ -377,9 +382,8 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
 
     PyArrayObject *out;
     if (out_positional || out_named) {
-        out = plain_array(args[nin]);
-        if (out == NULL || !same_type_and_shape(a, out) || !PyArray_ISWRITEABLE(out)
-            || (PyArray_FLAGS(out) & WARN_ON_WRITE) || !find_rows(arrays, count, out, &rows))
+        out = plain_output(args[nin]);
+        if (out == NULL || !same_type_and_shape(a, out) || !find_rows(arrays, count, out, &rows))
             goto strided;
         Py_INCREF(out);
     }
