@@ -38,6 +38,15 @@ static int add_capi(PyObject *dict)
     return status;
 }
 
+/* A new dictionary in that one, which owns it; NULL if there can be none. */
+static PyObject *add_dict(PyObject *dict, const char *key)
+{
+    PyObject *added = PyDict_New();
+    int status = added ? PyDict_SetItemString(dict, key, added) : -1;
+    Py_XDECREF(added);
+    return status == 0 ? added : NULL;
+}
+
 typedef void any_function(void);
 
 static int add_capsule(PyObject *capsules, const char *key, any_function *function,
@@ -57,28 +66,22 @@ static int add_capsule(PyObject *capsules, const char *key, any_function *functi
 /* What Cython's `cimport` borrows, SciPy's LowLevelCallable and Numba: a capsule a function. */
 static int add_cython_capi(PyObject *dict)
 {
-    PyObject *capsules = PyDict_New();
-    if (capsules == NULL)
-        return -1;
-    int status = PyDict_SetItemString(dict, "__pyx_capi__", capsules);
+    PyObject *capsules = add_dict(dict, "__pyx_capi__");
+    int status = capsules ? 0 : -1;
     for (size_t i = 0; i < sizeof cython_capi / sizeof *cython_capi && status == 0; i++)
         status = add_capsule(capsules, cython_capi[i].name, cython_capi[i].function,
                              cython_capi[i].signature);
-    Py_DECREF(capsules);
     return status;
 }
 
 /* What JAX registers with XLA, by the names that it is called by. */
 static int add_xla_handlers(PyObject *dict)
 {
-    PyObject *capsules = PyDict_New();
-    if (capsules == NULL)
-        return -1;
-    int status = PyDict_SetItemString(dict, "xla_handlers", capsules);
+    PyObject *capsules = add_dict(dict, "xla_handlers");
+    int status = capsules ? 0 : -1;
     for (size_t i = 0; i < relu_ext_xla_handler_count && status == 0; i++)
         status = add_capsule(capsules, relu_ext_xla_handlers[i].name,
                              (any_function *)relu_ext_xla_handlers[i].handler, NULL);
-    Py_DECREF(capsules);
     return status;
 }
 
