@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +50,7 @@ LONGDOUBLE = (
     "return RELU_EXT_NAN;",
     "return RELU_EXT_NOT_POSITIVE;",
 )
+FIRST_COLUMN = ("python/rows.c", "column = begin % r->columns;", "column = 0;")
 DEEP = ("python/strided.c", "BLOCK_BYTES = 8192,", "BLOCK_BYTES = 16384,")
 DIFFERS = "the output's element \\d+ differs"
 # The headers' isnan() and signbit() of a double have a branch for floats.
@@ -155,7 +156,7 @@ CONFIGURATIONS = {
         flags=["-O3"],
         program="threads",
         arguments=["300"],
-        fault=("python/rows.c", "column = begin % r->columns;", "column = 0;"),
+        fault=FIRST_COLUMN,
         evidence=DIFFERS,
     ),
     "tsan": Configuration(
@@ -174,14 +175,6 @@ CONFIGURATIONS = {
     "stack": Configuration(
         about="how much of the stack each function takes",
         compiler="gcc",
-        flags=["-O3"],
-        program="stack",
-        fault=DEEP,
-        evidence="bytes of the stack, 16384 or more",
-    ),
-    "stack-clang": Configuration(
-        about="the same, by Clang",
-        compiler="clang",
         flags=["-O3"],
         program="stack",
         fault=DEEP,
@@ -262,11 +255,15 @@ CONFIGURATIONS = {
         program="threads",
         runner=["wine"],
         arguments=["50"],
-        fault=("python/rows.c", "column = begin % r->columns;", "column = 0;"),
+        fault=FIRST_COLUMN,
         evidence=DIFFERS,
         only_named=True,
     ),
 }
+
+CONFIGURATIONS["stack-clang"] = replace(
+    CONFIGURATIONS["stack"], about="the same as stack, by Clang", compiler="clang"
+)
 
 # Models of x86-64 processors, and which instruction sets must be found there. The emulator's
 # fastest is AVX2, so that those with AVX-512 are here without it. The last are what virtual
