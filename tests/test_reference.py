@@ -68,5 +68,8 @@ def as_numbers(x, name):
 @pytest.mark.parametrize("name", reference.FLOATS)
 def test_fields_undo_assemble(name):
     exponent_bits, mantissa_bits = reference.FLOATS[name]
-    parts = (1, 2**exponent_bits - 1, 2 ** (mantissa_bits - 2) + 1)
+    mantissa = 2 ** (mantissa_bits - 2) + 1
+    if name == "longdouble" and reference.LONGDOUBLE_IS_QUAD:
+        mantissa = 1  # of more than 64 bits, fields tells only whether one is set
+    parts = (1, 2**exponent_bits - 1, mantissa)
     assert reference.fields(reference.assemble(*parts, name), name) == parts
