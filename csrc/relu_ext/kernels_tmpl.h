@@ -68,20 +68,34 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, REL
     return (ceiling & clip) | (y & ~clip);
 }
 
+/* Bytes are unsigned here, the others signed: SSE2 has a minimum of these, or can compare them. */
+RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(lesser)(RELU_EXT_INT a, RELU_EXT_INT b)
+{
+    const RELU_EXT_UINT left = (RELU_EXT_UINT)a, right = (RELU_EXT_UINT)b;
+    if (RELU_EXT_BITS == 8)
+        return (RELU_EXT_INT)(left < right ? left : right);
+    return a < b ? a : b;
+}
+
 /*
- * The same for a ceiling from +0.0 to +inf. With infinity + 1 subtracted, the NaNs are the
- * lowest unsigned numbers and the others follow in order: the answer is the smaller one.
+ * The same for a ceiling from +0.0 to +inf. Counted from infinity + 1 on, the bits of floats are in
+ * this order: positive NaNs, negative numbers, negative NaNs, and last zero to infinity. So the
+ * lesser of x and the ceiling is x in the first three; negative numbers become zero after that.
  */
 RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clip_at_number_element)(RELU_EXT_INT x, RELU_EXT_INT b,
                                                                RELU_EXT_INT ceiling,
                                                                RELU_EXT_INT threshold)
 {
     (void)b;
-    const RELU_EXT_UINT zero = (RELU_EXT_UINT)((RELU_EXT_UINT)RELU_EXT_(infinity)(threshold) + 1);
-    const RELU_EXT_INT y = x & (x > threshold ? -1 : 0);
-    const RELU_EXT_UINT least = (RELU_EXT_UINT)((RELU_EXT_UINT)y - zero);
-    const RELU_EXT_UINT most = (RELU_EXT_UINT)((RELU_EXT_UINT)ceiling - zero);
-    return (RELU_EXT_INT)(RELU_EXT_UINT)((least < most ? least : most) + zero);
+    if (threshold == 0 && RELU_EXT_BITS < 64)
+        return RELU_EXT_(lesser)(x > 0 ? x : 0, ceiling);
+    const RELU_EXT_INT last = RELU_EXT_(infinity)(threshold);
+    const RELU_EXT_UINT lowest = RELU_EXT_BITS == 8 ? 0 : (RELU_EXT_UINT)RELU_EXT_INT_MAX + 1u;
+    const RELU_EXT_UINT first = (RELU_EXT_UINT)((RELU_EXT_UINT)last + 1u - lowest);
+    const RELU_EXT_INT clipped = RELU_EXT_(lesser)(
+        (RELU_EXT_INT)(RELU_EXT_UINT)((RELU_EXT_UINT)x - first),
+        (RELU_EXT_INT)(RELU_EXT_UINT)((RELU_EXT_UINT)ceiling - first));
+    return (RELU_EXT_INT)(RELU_EXT_UINT)((RELU_EXT_UINT)clipped + first) & (x > threshold ? -1 : 0);
 }
 
 RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_grad_element)(RELU_EXT_INT dy, RELU_EXT_INT x,
