@@ -40,8 +40,6 @@
 
 #define RELU_EXT_NUMBER nf16
 #define RELU_EXT_BITS 16
-#define RELU_EXT_FLOATS_FROM relu_ext_floats_from_f16
-#define RELU_EXT_FLOATS_TO relu_ext_floats_to_f16
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nbf16
 #define RELU_EXT_BITS 16
@@ -49,6 +47,8 @@
 #define RELU_EXT_REAL_FROM(bits) relu_ext_float_from_bf16((uint16_t)(bits))
 #define RELU_EXT_REAL_TO(x) (int16_t)relu_ext_bf16_from_number(x)
 #define RELU_EXT_NAN_BITS 0x7FC0
+#define RELU_EXT_LEAKY leaky_bf16
+#define RELU_EXT_SUM sum_bf16
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nf32
 #define RELU_EXT_BITS 32
@@ -56,6 +56,8 @@
 #define RELU_EXT_REAL_FROM(bits) relu_ext_bits_float((uint32_t)(bits))
 #define RELU_EXT_REAL_TO(x) (int32_t)relu_ext_float_bits(x)
 #define RELU_EXT_NAN_BITS 0x7FC00000
+#define RELU_EXT_LEAKY leaky_f32
+#define RELU_EXT_SUM sum_f32
 #include "relu_ext/arithmetic_tmpl.h"
 #define RELU_EXT_NUMBER nf64
 #define RELU_EXT_BITS 64
@@ -63,10 +65,14 @@
 #define RELU_EXT_REAL_FROM(bits) relu_ext_bits_double((uint64_t)(bits))
 #define RELU_EXT_REAL_TO(x) (int64_t)relu_ext_double_bits(x)
 #define RELU_EXT_NAN_BITS 0x7FF8000000000000
+#define RELU_EXT_LEAKY leaky_f64
+#define RELU_EXT_SUM sum_f64
 #include "relu_ext/arithmetic_tmpl.h"
 
 #include "relu_ext/stream.h"
 #include "relu_ext/scale_shift.h"
+
+#include "relu_ext/parts.h"
 
 /* relu_f32_avx2, and so on. */
 typedef void relu_ext_function(const void *a, const void *b, const void *c, bool uniform, void *out,
@@ -76,7 +82,7 @@ typedef void relu_ext_function(const void *a, const void *b, const void *c, bool
         const void *a, const void *b, const void *c, bool uniform, void *out, size_t n)        \
     {                                                                                          \
         relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n,     \
-                                 threshold, &relu_ext_f16_##isa);                              \
+                                 threshold, &relu_ext_float_ops_##isa);                        \
     }
 #define RELU_EXT_DEFINE_KERNELS(isa, target, supported)                                \
     RELU_EXT_KERNELS(RELU_EXT_DEFINE_KERNEL, isa, target)
@@ -108,9 +114,38 @@ RELU_EXT_ISAS(RELU_EXT_DEFINE_ALL_BITS)
 #define RELU_EXT_PACK_POINTER(lane, isa) relu_ext_pack_##lane##_##isa,
 #define RELU_EXT_GRAD_BITS_POINTER(lane, isa) relu_ext_grad_bits_##lane##_##isa,
 
+/*
+ * For fewer elements than the kernel wants, which is a line: as many, of which only these are the
+ * caller's.
+ */
+typedef void relu_ext_part_runner(const struct relu_ext_kernel *kernel, relu_ext_function *function,
+                                  const char *a, const char *b, const char *c, bool uniform,
+                                  char *out, size_t n);
+#define RELU_EXT_DEFINE_RUN_PART(isa, target, supported)                                         \
+    static target void relu_ext_run_part_##isa(                                                  \
+        const struct relu_ext_kernel *kernel, relu_ext_function *function, const char *a,        \
+        const char *b, const char *c, bool uniform, char *out, size_t n)                         \
+    {                                                                                            \
+        _Alignas(64) char part_a[64], part_b[64], part_c[64], result[64];                        \
+        const size_t bytes = n * kernel->size;                                                   \
+                                                                                                 \
+        relu_ext_load_part_##isa(part_a, a, bytes);                                              \
+        if (b != a)                                                                              \
+            relu_ext_load_part_##isa(part_b, b, bytes);                                          \
+        if (!uniform)                                                                            \
+            relu_ext_load_part_##isa(part_c, c, bytes);                                          \
+        function(part_a, b != a ? part_b : part_a, uniform ? c : part_c, uniform, result,        \
+                 kernel->least);                                                                 \
+        relu_ext_store_part_##isa(out, result, bytes);                                           \
+    }
+RELU_EXT_ISAS(RELU_EXT_DEFINE_RUN_PART)
+
 struct relu_ext_isa_row {
     const char *name;
     bool (*supported)(void);
+    const struct relu_ext_float_ops *float_ops;
+    bool masks_bytes;
+    relu_ext_part_runner *run_part;
     relu_ext_block_streamer *stream_block;
     const struct relu_ext_scale_shift_isa *scale_shift;
     relu_ext_function *kernels[RELU_EXT_ID_COUNT];
@@ -128,7 +163,8 @@ RELU_EXT_ISAS(RELU_EXT_DEFINE_SUPPORTED)
 #define RELU_EXT_KERNEL_POINTER(dtype, type, lane, threshold, op, body, signature, isa) \
     relu_ext_##op##_##dtype##_##isa,
 #define RELU_EXT_ISA_ROW(isa, target, condition)                                       \
-    {#isa, relu_ext_##isa##_supported, relu_ext_stream_block_##isa,                    \
+    {#isa, relu_ext_##isa##_supported, &relu_ext_float_ops_##isa,                      \
+     RELU_EXT_MASKS_BYTES_##isa, relu_ext_run_part_##isa, relu_ext_stream_block_##isa, \
      &relu_ext_scale_shift_##isa, {RELU_EXT_KERNELS(RELU_EXT_KERNEL_POINTER, isa)},    \
      {RELU_EXT_LANES(RELU_EXT_PACK_POINTER, isa)},                                     \
      {RELU_EXT_LANES(RELU_EXT_GRAD_BITS_POINTER, isa)}},
@@ -230,54 +266,6 @@ void relu_ext_set_stream_bytes(size_t bytes)
     atomic_store_explicit(&relu_ext_stream_bytes, bytes, memory_order_relaxed);
 }
 
-/*
- * n bytes, less than a line, as two pieces, the first and the last, which may overlap: side by
- * side in `to` or, if `apart`, in `from`. A memcpy of any length would take longer than what is
- * done to the elements. The size of these is a power of two.
- */
-RELU_EXT_INLINE void relu_ext_copy_pieces(char *to, const char *from, size_t n, size_t piece,
-                                          bool apart)
-{
-    const size_t last = n - piece;
-    memcpy(to, from, piece);
-    memcpy(to + (apart ? last : piece), from + (apart ? piece : last), piece);
-}
-
-static void relu_ext_copy_part(char *to, const char *from, size_t n, bool apart)
-{
-    if (n >= 32)
-        relu_ext_copy_pieces(to, from, n, 32, apart);
-    else if (n >= 16)
-        relu_ext_copy_pieces(to, from, n, 16, apart);
-    else if (n >= 8)
-        relu_ext_copy_pieces(to, from, n, 8, apart);
-    else if (n >= 4)
-        relu_ext_copy_pieces(to, from, n, 4, apart);
-    else if (n >= 2)
-        relu_ext_copy_pieces(to, from, n, 2, apart);
-    else if (n > 0)
-        relu_ext_copy_pieces(to, from, n, 1, apart);
-}
-
-/* For fewer elements than the kernel wants: as many, of which only these are the caller's. */
-static RELU_EXT_NOINLINE void relu_ext_run_part(const struct relu_ext_kernel *kernel,
-                                                relu_ext_function *function, const char *a,
-                                                const char *b, const char *c, bool uniform,
-                                                char *out, size_t n)
-{
-    _Alignas(64) char part_a[64] = {0}, part_b[64] = {0}, part_c[64] = {0}, result[64];
-    const size_t bytes = n * kernel->size;
-
-    relu_ext_copy_part(part_a, a, bytes, false);
-    if (b != a)
-        relu_ext_copy_part(part_b, b, bytes, false);
-    if (!uniform)
-        relu_ext_copy_part(part_c, c, bytes, false);
-    function(part_a, b != a ? part_b : part_a, uniform ? c : part_c, uniform, result,
-             kernel->least);
-    relu_ext_copy_part(out, result, bytes, true);
-}
-
 /* a, b and c are the inputs as the kernels want them. */
 RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
                                          const struct relu_ext_kernel *kernel, const char *a,
@@ -289,9 +277,9 @@ RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
          * The shortest vectors: to load a longer one, of pieces that were just stored, would wait
          * for them. But conversions of 16-bit floats and comparisons of 64 bits take longer there.
          */
-        if (kernel->calculates ? kernel->size > 2 : kernel->size < 8)
+        if (!isa->masks_bytes && (kernel->calculates ? kernel->size > 2 : kernel->size < 8))
             isa = &relu_ext_isas[RELU_EXT_ISA_COUNT - 1];
-        relu_ext_run_part(kernel, isa->kernels[kernel->id], a, b, c, uniform, out, n);
+        isa->run_part(kernel, isa->kernels[kernel->id], a, b, c, uniform, out, n);
     }
     else
         isa->kernels[kernel->id](a, b, c, uniform, out, n);
@@ -337,6 +325,12 @@ static RELU_EXT_NOINLINE bool relu_ext_stream(struct relu_ext_call run, char *ou
     return true;
 }
 
+/* Whether what calculates wants the settings of float_env.h. */
+RELU_EXT_INLINE bool relu_ext_settings_matter(const struct relu_ext_float_ops *ops)
+{
+    return ops->settings_matter == NULL || ops->settings_matter();
+}
+
 /*
  * relu_ext_run, inlined where the kernel is known. Not yet set, relu_ext_stream_bytes is 0: what
  * it is by default is found out of the way of short arrays.
@@ -351,13 +345,14 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
-    if (kernel->calculates)
+    const bool settings = kernel->calculates && relu_ext_settings_matter(isa->float_ops);
+    if (settings)
         before = relu_ext_float_env_default();
     if (total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed)
         || !relu_ext_stream((struct relu_ext_call){isa, kernel, a, b, c, uniform}, out,
                             n * kernel->size, total_bytes))
         relu_ext_run_kernel(isa, kernel, a, b, c, uniform, out, n);
-    if (kernel->calculates)
+    if (settings)
         relu_ext_float_env_restore(before);
 }
 

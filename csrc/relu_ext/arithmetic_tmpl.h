@@ -1,10 +1,10 @@
 /*
  * The kernels that multiply or add, for one dtype: a template, see compiler.h. Besides
- * RELU_EXT_BITS it wants RELU_EXT_NUMBER (nf16 nbf16 nf32 nf64); RELU_EXT_REAL, which it is
- * computed in, the conversions from it and to it, RELU_EXT_REAL_FROM and, of what is not a NaN,
- * RELU_EXT_REAL_TO; and RELU_EXT_NAN_BITS, of the positive quiet NaN without payload. Or, for
- * f16, RELU_EXT_FLOATS_FROM and RELU_EXT_FLOATS_TO for a group. The kernels run under the
- * settings of float_env.h.
+ * RELU_EXT_BITS it wants RELU_EXT_NUMBER (nf16 nbf16 nf32 nf64) and, but for f16, which is
+ * converted in groups: RELU_EXT_REAL, which it is computed in, the conversions from it and to it,
+ * RELU_EXT_REAL_FROM and, of what is not a NaN, RELU_EXT_REAL_TO; RELU_EXT_NAN_BITS, of the
+ * positive quiet NaN without payload; and what isa.h may have for a line, RELU_EXT_LEAKY and
+ * RELU_EXT_SUM. The kernels run under the settings of float_env.h, where these matter.
  *
  * Sums and products of two 16-bit floats, computed in float, are rounded once: float
  * holds them exactly, or has so many more digits that rounding twice is the same. Only
@@ -18,7 +18,7 @@
 #define RELU_EXT_NUMBER_NAME_(name, number) RELU_EXT_NUMBER_NAME__(name, number)
 #define RELU_EXT_NUMBER_NAME__(name, number) relu_ext_##name##_##number
 
-#ifdef RELU_EXT_FLOATS_FROM
+#ifndef RELU_EXT_REAL
 /*
  * What is done to floats and what to bits are loops of their own, over as many elements as are
  * converted at a time: what one has stored, the next must be able to load in one piece.
@@ -29,7 +29,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const RELU_EXT_(any) *factor,
                                              const RELU_EXT_(any) *slope, bool number,
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                             const struct relu_ext_f16 *f16)
+                                             const struct relu_ext_float_ops *ops)
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     RELU_EXT_INT product[RELU_EXT_F16_GROUP];
@@ -38,16 +38,22 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
 
     RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
-        if (!number)
-            RELU_EXT_FLOATS_FROM(left, slope + k, RELU_EXT_F16_GROUP, f16);
-        RELU_EXT_FLOATS_FROM(right, factor + k, RELU_EXT_F16_GROUP, f16);
-        RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < group; i++) {
-            left[i] = (number ? by : left[i]) * right[i];
-            if (!number)
-                left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
-        }
-        RELU_EXT_FLOATS_TO(product, left, RELU_EXT_F16_GROUP, f16);
+        if (number)
+            for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
+                left[i] = by;
+        else
+            relu_ext_floats_from_f16(left, slope + k, RELU_EXT_F16_GROUP, ops);
+        relu_ext_floats_from_f16(right, factor + k, RELU_EXT_F16_GROUP, ops);
+        if (ops->product_f32 != NULL)
+            ops->product_f32(left, left, right, number);
+        else
+            RELU_EXT_FLOAT_LOOP
+            for (size_t i = 0; i < group; i++) {
+                left[i] *= right[i];
+                if (!number)
+                    left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
+            }
+        relu_ext_floats_to_f16(product, left, RELU_EXT_F16_GROUP, ops);
         RELU_EXT_FLOAT_LOOP
         for (size_t i = 0; i < group; i++)
             out[k + i] = product[i]
@@ -59,7 +65,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
-                                                     const struct relu_ext_f16 *f16)
+                                                     const struct relu_ext_float_ops *ops)
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, a);
@@ -67,14 +73,17 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
     (void)b, (void)threshold;
     RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
-        RELU_EXT_FLOATS_FROM(left, a + k, RELU_EXT_F16_GROUP, f16);
-        RELU_EXT_FLOATS_FROM(right, c + k, RELU_EXT_F16_GROUP, f16);
-        RELU_EXT_FLOAT_LOOP
-        for (size_t i = 0; i < group; i++) {
-            const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
-            left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
-        }
-        RELU_EXT_FLOATS_TO(out + k, left, RELU_EXT_F16_GROUP, f16);
+        relu_ext_floats_from_f16(left, a + k, RELU_EXT_F16_GROUP, ops);
+        relu_ext_floats_from_f16(right, c + k, RELU_EXT_F16_GROUP, ops);
+        if (ops->sum_f32 != NULL)
+            ops->sum_f32(left, left, right);
+        else
+            RELU_EXT_FLOAT_LOOP
+            for (size_t i = 0; i < group; i++) {
+                const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
+                left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
+            }
+        relu_ext_floats_to_f16(out + k, left, RELU_EXT_F16_GROUP, ops);
     }
 }
 
@@ -83,12 +92,16 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const RELU_EXT_(any) *factor,
                                              const RELU_EXT_(any) *slope, bool number,
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                             const struct relu_ext_f16 *f16)
+                                             const struct relu_ext_float_ops *ops)
 {
     RELU_EXT_REAL product[RELU_EXT_(per_line)];
     const size_t length = relu_ext_late(RELU_EXT_(per_line), x);
 
-    (void)threshold, (void)f16;
+    (void)threshold;
+    if (ops->RELU_EXT_LEAKY != NULL) {
+        ops->RELU_EXT_LEAKY(out, passing, x, factor, slope, number);
+        return;
+    }
 #ifdef __clang__
     /* If it knew that this is x, Clang would multiply by 1, and make signalling NaNs quiet. */
     __asm__("" : "+r"(passing));
@@ -113,11 +126,15 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
-                                                     const struct relu_ext_f16 *f16)
+                                                     const struct relu_ext_float_ops *ops)
 {
     const size_t length = relu_ext_late(RELU_EXT_(per_line), a);
 
-    (void)b, (void)threshold, (void)f16;
+    (void)b, (void)threshold;
+    if (ops->RELU_EXT_SUM != NULL) {
+        ops->RELU_EXT_SUM(out, a, c);
+        return;
+    }
     RELU_EXT_FLOAT_LOOP
     for (size_t i = 0; i < length; i++) {
         const RELU_EXT_REAL sum = RELU_EXT_REAL_FROM(a[i]) + RELU_EXT_REAL_FROM(c[i]);
@@ -127,13 +144,13 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
 }
 #endif
 
-#define RELU_EXT_LEAKY_LINE(name, passing, x, factor, number)                          \
-    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                       \
-        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,     \
-        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
-    {                                                                                  \
-        (void)b;                                                                       \
-        RELU_EXT_NUMBER_(leaky)(passing, x, factor, c, number, out, threshold, f16);   \
+#define RELU_EXT_LEAKY_LINE(name, passing, x, factor, number)                              \
+    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                           \
+        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,         \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops) \
+    {                                                                                      \
+        (void)b;                                                                           \
+        RELU_EXT_NUMBER_(leaky)(passing, x, factor, c, number, out, threshold, ops);       \
     }
 RELU_EXT_LEAKY_LINE(leaky_relu_line, a, a, a, false)
 RELU_EXT_LEAKY_LINE(leaky_by_number_line, a, a, a, true)
@@ -142,11 +159,11 @@ RELU_EXT_LEAKY_LINE(leaky_relu_grad_line, a, b, a, false)
 #define RELU_EXT_BODY_HEAD(name)                                                               \
     RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(const void *a, const void *b, const void *c,   \
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
-                                    const struct relu_ext_f16 *f16)
+                                    const struct relu_ext_float_ops *ops)
 #define RELU_EXT_BODY(name)                                                                        \
     RELU_EXT_BODY_HEAD(name)                                                                       \
     {                                                                                              \
-        RELU_EXT_(lines)(RELU_EXT_NUMBER_(name##_line), a, b, c, uniform, out, n, threshold, f16); \
+        RELU_EXT_(lines)(RELU_EXT_NUMBER_(name##_line), a, b, c, uniform, out, n, threshold, ops); \
     }
 RELU_EXT_BODY(leaky_relu_grad)
 RELU_EXT_BODY(add_relu)
@@ -158,10 +175,10 @@ RELU_EXT_BODY_HEAD(leaky_relu)
     const RELU_EXT_INT magnitude = *slope & RELU_EXT_INT_MAX;
     if (uniform && magnitude > 0 && magnitude < RELU_EXT_(infinity)(threshold))
         RELU_EXT_(lines)(RELU_EXT_NUMBER_(leaky_by_number_line), a, b, c, true, out, n, threshold,
-                         f16);
+                         ops);
     else
         RELU_EXT_(lines)(RELU_EXT_NUMBER_(leaky_relu_line), a, b, c, uniform, out, n, threshold,
-                         f16);
+                         ops);
 }
 
 #undef RELU_EXT_LEAKY_LINE
@@ -176,5 +193,5 @@ RELU_EXT_BODY_HEAD(leaky_relu)
 #undef RELU_EXT_REAL_FROM
 #undef RELU_EXT_REAL_TO
 #undef RELU_EXT_NAN_BITS
-#undef RELU_EXT_FLOATS_FROM
-#undef RELU_EXT_FLOATS_TO
+#undef RELU_EXT_LEAKY
+#undef RELU_EXT_SUM

@@ -56,8 +56,9 @@
  * In L1 that is a quarter faster; from memory, in place, it is an eighth slower.
  * RELU_EXT_ONE_BLOCK: keeps compilers from unrolling a loop of constant length
  * into scalars before it could become a vector.
- * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: the same over a line, which may be in place; and
- * where floats are calculated or compared. Their bound comes from relu_ext_late.
+ * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: over a line, which may be in place; and where floats are
+ * calculated or compared. A line is up to four vectors: a loop around them would cost as much as
+ * they do. Their bound comes from relu_ext_late.
  * RELU_EXT_GROUP_LOOP: a loop around these.
  */
 #if defined(__clang__)
@@ -83,7 +84,7 @@
 #define RELU_EXT_UNROLL _Pragma("GCC unroll 4")
 #define RELU_EXT_NO_UNROLL _Pragma("GCC unroll 1")
 #define RELU_EXT_ONE_BLOCK RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
-#define RELU_EXT_LINE_LOOP RELU_EXT_ONE_BLOCK
+#define RELU_EXT_LINE_LOOP RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
 #define RELU_EXT_FLOAT_LOOP RELU_EXT_LINE_LOOP
 #define RELU_EXT_GROUP_LOOP
 #else

@@ -3,12 +3,26 @@
  *
  *   relu_ext_stream_block_<isa>    stores a block past the caches; NULL where that is not to
  *                                  be had
+ *   relu_ext_load_part_<isa>       copies less than a line into one, which is zero beyond
+ *   relu_ext_store_part_<isa>      as many bytes of a line to where they belong
+ *   RELU_EXT_MASKS_BYTES_<isa>     whether they do that with one vector
  *   relu_ext_pack_masks_<isa>      64 bits from 64 bytes that are 0 or -1 and on a 64-byte
  *   relu_ext_unpack_masks_<isa>    boundary, and back: bit i % 8 of bits[i / 8] is masks[i]'s
  *   relu_ext_f16_to_float_<isa>    RELU_EXT_F16_GROUP of them, as numbers.h has it for one: to
- *   relu_ext_f16_from_float_<isa>  nearest, ties to even; the positive quiet NaN without
- *                                  payload stays what it is. Under float_env.h's settings
+ *   relu_ext_f16_from_float_<isa>  nearest, ties to even; the positive quiet NaN without payload
+ *                                  stays what it is. Under float_env.h's settings
  *   RELU_EXT_FMA_<isa>             whether it has a fused multiply-add
+ *   RELU_EXT_FLOAT_LINES_<isa>     what of the rest it has, as initializers of relu_ext_float_ops
+ *
+ * And of that, unless plain C does it as well, lines of 64 bytes at any address, of which what is
+ * stored may be what was loaded:
+ *
+ *   settings_matter  whether float_env.h's settings must be made now for what calculates; if it
+ *                    is there, all the others are, and it is only asked if they are used
+ *   product_f32      a * b; NaNs are the positive quiet one without payload, unless there is
+ *                    none that counts: `number`
+ *   leaky_<dtype>    `passing` where x is positive or a NaN, else slope * factor, with such NaNs
+ *   sum_<dtype>      ReLU of a + b, with such NaNs
  *
  * Everything else the compiler makes of plain C.
  */
@@ -30,10 +44,19 @@ typedef void relu_ext_unpack_masks(const uint8_t *bits, int8_t *masks);
 /* 16-bit floats at any address. */
 typedef uint16_t relu_ext_half RELU_EXT_ANY_POINTER;
 
+typedef void relu_ext_leaky_line(void *out, const void *passing, const void *x, const void *factor,
+                                 const void *slope, bool number);
+typedef void relu_ext_sum_line(void *out, const void *a, const void *b);
+
 enum { RELU_EXT_F16_GROUP = 16 };
-struct relu_ext_f16 {
-    void (*to_float)(float *to, const relu_ext_half *from);
-    void (*from_float)(relu_ext_half *to, const float *from);
+
+struct relu_ext_float_ops {
+    void (*f16_to_float)(float *to, const relu_ext_half *from);
+    void (*f16_from_float)(relu_ext_half *to, const float *from);
+    bool (*settings_matter)(void);
+    void (*product_f32)(void *out, const void *a, const void *b, bool number);
+    relu_ext_leaky_line *leaky_bf16, *leaky_f32, *leaky_f64;
+    relu_ext_sum_line *sum_bf16, *sum_f32, *sum_f64;
 };
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -54,39 +77,44 @@ RELU_EXT_POINTED_AT void relu_ext_f16_from_float_baseline(relu_ext_half *to, con
         to[i] = relu_ext_f16_from_float(from[i]);
 }
 
-#define RELU_EXT_DEFINE_F16_CONVERSIONS(isa, target, supported)                         \
-    static const struct relu_ext_f16 relu_ext_f16_##isa = {relu_ext_f16_to_float_##isa, \
-                                                           relu_ext_f16_from_float_##isa};
-RELU_EXT_ISAS(RELU_EXT_DEFINE_F16_CONVERSIONS)
+/* Plain C will do. */
+#define RELU_EXT_FLOAT_LINES_baseline .settings_matter = NULL
+
+#define RELU_EXT_DEFINE_FLOAT_OPS(isa, target, supported)                              \
+    static const struct relu_ext_float_ops relu_ext_float_ops_##isa = {                \
+        .f16_to_float = relu_ext_f16_to_float_##isa,                                   \
+        .f16_from_float = relu_ext_f16_from_float_##isa,                               \
+        RELU_EXT_FLOAT_LINES_##isa};
+RELU_EXT_ISAS(RELU_EXT_DEFINE_FLOAT_OPS)
 
 /*
  * n of them. `floats` has room for whole groups, and relu_ext_floats_to_f16 reads them
  * whole: all of it must be initialised.
  */
 RELU_EXT_INLINE void relu_ext_floats_from_f16(float *floats, const void *from, size_t n,
-                                              const struct relu_ext_f16 *f16)
+                                              const struct relu_ext_float_ops *ops)
 {
     const relu_ext_half *x = from;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;
     for (size_t i = 0; i < whole; i += RELU_EXT_F16_GROUP)
-        f16->to_float(floats + i, x + i);
+        ops->f16_to_float(floats + i, x + i);
     if (rest > 0) {
         relu_ext_half last[RELU_EXT_F16_GROUP] = {0};
         memcpy(last, x + whole, rest * sizeof *last);
-        f16->to_float(floats + whole, last);
+        ops->f16_to_float(floats + whole, last);
     }
 }
 
 RELU_EXT_INLINE void relu_ext_floats_to_f16(void *to, const float *floats, size_t n,
-                                            const struct relu_ext_f16 *f16)
+                                            const struct relu_ext_float_ops *ops)
 {
     relu_ext_half *y = to;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;
     for (size_t i = 0; i < whole; i += RELU_EXT_F16_GROUP)
-        f16->from_float(y + i, floats + i);
+        ops->f16_from_float(y + i, floats + i);
     if (rest > 0) {
         relu_ext_half last[RELU_EXT_F16_GROUP];
-        f16->from_float(last, floats + whole);
+        ops->f16_from_float(last, floats + whole);
         memcpy(y + whole, last, rest * sizeof *last);
     }
 }

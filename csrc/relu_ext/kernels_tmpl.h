@@ -216,7 +216,7 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
 /* An operation on RELU_EXT_(per_line) elements, at any address; out may be a, b or c. */
 typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
                              const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                             const struct relu_ext_f16 *f16);
+                             const struct relu_ext_float_ops *ops);
 
 /*
  * The same as `walk`, line by line, for a line or more: the operation is compiled twice, and
@@ -225,7 +225,7 @@ typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
 RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *a,
                                       const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
-                                      RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)
+                                      RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops)
 {
     const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
     const size_t last = n - RELU_EXT_(per_line);
@@ -239,25 +239,25 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     RELU_EXT_NO_UNROLL
     for (size_t end = 0; end < 2; end++) {
         const size_t i = end * last;
-        f(a + i, b + i, uniform ? c : c + i, ends + end * RELU_EXT_(per_line), threshold, f16);
+        f(a + i, b + i, uniform ? c : c + i, ends + end * RELU_EXT_(per_line), threshold, ops);
     }
     for (size_t i = first; i < last; i += RELU_EXT_(per_line))
-        f(a + i, b + i, uniform ? c : c + i, out + i, threshold, f16);
+        f(a + i, b + i, uniform ? c : c + i, out + i, threshold, ops);
     memcpy(out, ends, sizeof ends / 2);
     memcpy(out + last, ends + RELU_EXT_(per_line), sizeof ends / 2);
 }
 
 /* <name>_line, of <name>_element. */
-#define RELU_EXT_LINE_OF(name)                                                         \
-    RELU_EXT_INLINE void RELU_EXT_(name##_line)(                                       \
-        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,     \
-        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_f16 *f16)   \
-    {                                                                                  \
-        (void)f16;                                                                     \
-        const size_t length = relu_ext_late(RELU_EXT_(per_line), a);                   \
-        RELU_EXT_LINE_LOOP                                                             \
-        for (size_t i = 0; i < length; i++)                                            \
-            out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);           \
+#define RELU_EXT_LINE_OF(name)                                                             \
+    RELU_EXT_INLINE void RELU_EXT_(name##_line)(                                           \
+        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,         \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops) \
+    {                                                                                      \
+        (void)ops;                                                                         \
+        const size_t length = relu_ext_late(RELU_EXT_(per_line), a);                       \
+        RELU_EXT_LINE_LOOP                                                                 \
+        for (size_t i = 0; i < length; i++)                                                \
+            out[i] = RELU_EXT_(name##_element)(a[i], b[i], c[i], threshold);               \
     }
 
 /* The bodies that tables.h names. */
@@ -265,11 +265,11 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     RELU_EXT_LINE_OF(name)                                                                     \
     RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,          \
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
-                                    const struct relu_ext_f16 *f16)
+                                    const struct relu_ext_float_ops *ops)
 #define RELU_EXT_BODY(name)                                                                 \
     RELU_EXT_BODY_HEAD(name)                                                                \
     {                                                                                       \
-        RELU_EXT_(lines)(RELU_EXT_(name##_line), a, b, c, uniform, out, n, threshold, f16); \
+        RELU_EXT_(lines)(RELU_EXT_(name##_line), a, b, c, uniform, out, n, threshold, ops); \
     }
 RELU_EXT_BODY(clipped_relu_grad)
 RELU_EXT_BODY(minimum)
@@ -285,17 +285,17 @@ RELU_EXT_BODY_HEAD(clipped_relu)
 {
     const RELU_EXT_(any) *ceiling = c;
     if (uniform && *ceiling >= 0 && *ceiling <= RELU_EXT_(infinity)(threshold))
-        RELU_EXT_(lines)(RELU_EXT_(clip_at_number_line), a, b, c, true, out, n, threshold, f16);
+        RELU_EXT_(lines)(RELU_EXT_(clip_at_number_line), a, b, c, true, out, n, threshold, ops);
     else
-        RELU_EXT_(lines)(RELU_EXT_(clipped_relu_line), a, b, c, uniform, out, n, threshold, f16);
+        RELU_EXT_(lines)(RELU_EXT_(clipped_relu_line), a, b, c, uniform, out, n, threshold, ops);
 }
 
 /* ReLU of what has no sign. */
 RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c, bool uniform,
                                      void *y, size_t n, RELU_EXT_INT threshold,
-                                     const struct relu_ext_f16 *f16)
+                                     const struct relu_ext_float_ops *ops)
 {
-    (void)b, (void)c, (void)uniform, (void)threshold, (void)f16;
+    (void)b, (void)c, (void)uniform, (void)threshold, (void)ops;
     if (n > 0 && x != y)
         memcpy(y, x, n * sizeof(RELU_EXT_INT));
 }
@@ -303,21 +303,21 @@ RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c
 /* ReLU itself is made for short arrays, too. */
 RELU_EXT_INLINE void RELU_EXT_(relu)(const void *x, const void *b, const void *c, bool uniform,
                                      void *y, size_t n, RELU_EXT_INT threshold,
-                                     const struct relu_ext_f16 *f16)
+                                     const struct relu_ext_float_ops *ops)
 {
-    (void)b, (void)c, (void)uniform, (void)f16;
+    (void)b, (void)c, (void)uniform, (void)ops;
     RELU_EXT_(walk)(RELU_EXT_(relu_element), x, x, x, y, n, threshold);
 }
 
 /* Where all x are one, all of dy passes or nothing. */
 RELU_EXT_INLINE void RELU_EXT_(relu_grad)(const void *dy, const void *b, const void *x,
                                           bool uniform, void *dx, size_t n, RELU_EXT_INT threshold,
-                                          const struct relu_ext_f16 *f16)
+                                          const struct relu_ext_float_ops *ops)
 {
     if (!uniform)
         RELU_EXT_(walk)(RELU_EXT_(relu_grad_element), dy, dy, x, dx, n, threshold);
     else if (RELU_EXT_(passes)(*(const RELU_EXT_(any) *)x, threshold))
-        RELU_EXT_(copy)(dy, b, x, uniform, dx, n, threshold, f16);
+        RELU_EXT_(copy)(dy, b, x, uniform, dx, n, threshold, ops);
     else if (n > 0)
         memset(dx, 0, n * sizeof(RELU_EXT_INT));
 }

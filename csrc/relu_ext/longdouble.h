@@ -9,12 +9,12 @@
 
 RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const void *x,
                                            bool uniform, void *dx, size_t n, int threshold,
-                                           const struct relu_ext_f16 *f16)
+                                           const struct relu_ext_float_ops *ops)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
     const size_t size = sizeof(long double);
-    (void)b, (void)threshold, (void)f16;
+    (void)b, (void)threshold, (void)ops;
     for (size_t i = 0; i < n * size; i += size) {
         if (relu_ext_passes(decides + (uniform ? 0 : i)))
             memmove(to + i, gradient + i, size);
@@ -26,10 +26,10 @@ RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const 
 /* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
 RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *c, bool uniform,
                                       void *y, size_t n, int threshold,
-                                      const struct relu_ext_f16 *f16)
+                                      const struct relu_ext_float_ops *ops)
 {
     (void)c, (void)uniform;
-    relu_ext_relu_grad_ld(x, b, x, false, y, n, threshold, f16);
+    relu_ext_relu_grad_ld(x, b, x, false, y, n, threshold, ops);
 }
 
 /*
@@ -38,10 +38,10 @@ RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *
  */
 RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, const void *ceiling,
                                               bool uniform, void *y, size_t n, int threshold,
-                                              const struct relu_ext_f16 *f16)
+                                              const struct relu_ext_float_ops *ops)
 {
     const size_t size = sizeof(long double);
-    (void)b, (void)threshold, (void)f16;
+    (void)b, (void)threshold, (void)ops;
     for (size_t i = 0; i < n * size; i += size) {
         const unsigned char *from = (const unsigned char *)x + i, *limit = ceiling;
         unsigned char result[sizeof(long double)] = {0};
@@ -58,10 +58,10 @@ RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, cons
 RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x,
                                                    const void *ceiling, bool uniform, void *dx,
                                                    size_t n, int threshold,
-                                                   const struct relu_ext_f16 *f16)
+                                                   const struct relu_ext_float_ops *ops)
 {
     const size_t size = sizeof(long double);
-    (void)threshold, (void)f16;
+    (void)threshold, (void)ops;
     for (size_t i = 0; i < n * size; i += size) {
         const unsigned char *decides = (const unsigned char *)x + i, *limit = ceiling;
         limit += uniform ? 0 : i;

@@ -37,6 +37,27 @@ static inline void relu_ext_stream_end(void)
     _mm_sfence();
 }
 
+/* Parts of a line. AVX2 masks no bytes: parts.h is its. */
+
+RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_load_part_avx512(char *to, const char *from,
+                                                               size_t bytes)
+{
+    const __mmask64 mask = ((__mmask64)1 << bytes) - 1;
+    _mm512_store_si512(to, _mm512_maskz_loadu_epi8(mask, from));
+}
+
+RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_store_part_avx512(char *to, const char *from,
+                                                                size_t bytes)
+{
+    const __mmask64 mask = ((__mmask64)1 << bytes) - 1;
+    _mm512_mask_storeu_epi8(to, mask, _mm512_load_si512(from));
+}
+
+#define RELU_EXT_MASKS_BYTES_avx512 true
+#define RELU_EXT_MASKS_BYTES_avx2 false
+#define relu_ext_load_part_avx2 relu_ext_load_part_baseline
+#define relu_ext_store_part_avx2 relu_ext_store_part_baseline
+
 /* Masks. */
 
 RELU_EXT_INLINE long long relu_ext_repeated(uint8_t byte)
@@ -86,20 +107,7 @@ RELU_EXT_DEFINE_MASKS(avx2, RELU_EXT_AVX2, __m256i, uint32_t, _mm256_load_si256,
 RELU_EXT_DEFINE_MASKS(baseline, , __m128i, uint16_t, _mm_load_si128, _mm_movemask_epi8,
                       _mm_store_si128, relu_ext_unpack_16)
 
-/* f16. The baseline has no instructions for it: portable.h's conversion is its. */
-
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
-                                                                      const relu_ext_half *from)
-{
-    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)));
-}
-
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
-                                                                        const float *from)
-{
-    _mm256_storeu_si256((__m256i *)to,
-                        _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT));
-}
+/* Floats. The baseline has no instructions for f16: isa.h's conversion is its. */
 
 RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_to_float_avx2(float *to,
                                                                   const relu_ext_half *from)
@@ -118,6 +126,9 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_hal
     __asm__("" : "+x"(both));
     _mm256_storeu_si256((__m256i *)to, both);
 }
+
+#define RELU_EXT_FLOAT_LINES_avx2 RELU_EXT_FLOAT_LINES_baseline
+#include "avx512.h"
 
 /* Whether it has a fused multiply-add. */
 #define RELU_EXT_FMA_avx512 true
