@@ -78,7 +78,7 @@ def other_cases():
         yield relu_ext.relu_grad_bits, (dys, bits), want
         yield relu_ext.sparsity, (xs,), np.mean(reference.is_zero(xs, "f32"))
         fires = reference.fires(xs, "f32").reshape(-1, 8)
-        yield relu_ext.activity, (xs.reshape(-1, 8),), fires.sum(axis=0)
+        yield relu_ext.activity, (xs.reshape(-1, 8),), fires.sum(axis=0, dtype=np.int64)
         yield relu_ext.dead_units, (xs.reshape(-1, 8),), ~fires.any(axis=0)
         for function in (relu_ext.scale_shift, relu_ext.scale_shift_relu):
             want = getattr(reference, function.__name__)(x, 0.75, -0.25, "f32")
@@ -108,7 +108,7 @@ def change_settings(rng, isas):
     elif change == 4:
         lib.relu_ext_set_parallel_bytes(rng.choice([0, 4096, 1 << 16]))
     else:
-        lib.relu_ext_set_stream_bytes(rng.choice([1, 1 << 16, 1 << 40]))
+        lib.relu_ext_set_stream_bytes(rng.choice([1, 1 << 16, sys.maxsize]))
     relu_ext.get_output_cache()
 
 

@@ -227,9 +227,10 @@ def test_special_values(isa, operation, name):
 def test_special_parameters(isa, operation, name, rng):
     inputs = [samples(name, 500, rng) for _ in range(inputs_of(operation, name))]
     values = specials(name)
-    if name == "f32":  # a Python float is on the way, which makes signalling NaNs quiet
+    # A Python float is on the way, and on 32-bit x86 the x87: both make signalling NaNs quiet.
+    if name == "f32" or (name == "f64" and sys.maxsize < 2**32):
         with np.errstate(invalid="ignore"):
-            values = values.astype(np.float64).astype(np.float32)
+            values = values * values.dtype.type(1)
     for i in range(values.size):
         given = [values[i : i + 1]]
         got = run(operation, name, *inputs, given=given)
