@@ -7,7 +7,9 @@ Times the C functions in C, without Python.
     taskset -c 1 python -m bench.native --dtypes f32 --isas avx2 --lengths 16,63,64
     CC=clang CXX=clang++ python -m bench.native     by other compilers
 
-One thread, warm caches, out of place, buffers on 64-byte boundaries. Contenders take turns;
+One thread, warm caches, out of place, buffers on 64-byte boundaries. Next to avx2 and baseline the
+others are compiled for no more than that, too; oneDNN makes its code for the processor. Contenders
+take turns;
 ratios are taken within a round, and the medians over the rounds printed: nanoseconds of
 relu_ext, then the others' time divided by it. Below 1 somebody is faster.
 """
@@ -15,6 +17,7 @@ relu_ext, then the others' time divided by it. Below 1 somebody is faster.
 import argparse
 import ctypes
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -40,6 +43,12 @@ PEERS = {
     "highway": (["-DHWY_COMPILE_ONLY_STATIC", "-lhwy"], "libhwy-dev"),
     "onednn": (["-ldnnl"], "libdnnl-dev"),
 }
+# What the others may use next to our instruction sets; elsewhere than on x86 there is only one.
+MACHINES = {
+    "avx512": ["-march=native"],
+    "avx2": ["-march=native", "-mno-avx512f"],
+    "baseline": ["-march=x86-64" if platform.machine() == "x86_64" else "-march=native"],
+}
 # Not -ffast-math: with it, loading the library would flush subnormals in the whole process.
 FAST = ("-ffinite-math-only", "-fno-signed-zeros", "-fno-trapping-math")
 
@@ -54,13 +63,15 @@ def compiled(source, folder, *flags, quiet=False):
     return ctypes.CDLL(library)
 
 
-def peers(folder):
+def peers(folder, isa):
     """{name: library} of those that are installed; the others are named."""
     os.environ["OMP_NUM_THREADS"] = "1"
     source = Path(__file__).with_name("native_peers.cpp")
     found = {}
     for name, (needed, package) in PEERS.items():
-        flags = ("-std=c++17", "-march=native", f"-DPEER_{name}", *needed)
+        if name == "onednn" and isa != relu_ext.available_isas()[0]:
+            continue
+        flags = ("-std=c++17", *MACHINES[isa], f"-DPEER_{name}", *needed)
         try:
             found[name] = compiled(source, folder, *flags, quiet=True)
         except (OSError, subprocess.CalledProcessError):
@@ -139,22 +150,23 @@ def main():
     parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)))
     parser.add_argument("--rounds", type=int, default=31)
     args = parser.parse_args()
+    isas = args.isas.split(",")
     lengths = [int(n) for n in args.lengths.split(",")]
 
     with tempfile.TemporaryDirectory() as folder:
         here = Path(__file__).with_name("native.c")
-        native = compiled(here, folder, "-march=native", *FAST)
+        natives = {isa: compiled(here, folder, *MACHINES[isa], *FAST) for isa in isas}
         libraries = {"relu_ext": compiled(Path(relu_ext.get_include(), "relu_ext.c"), folder)}
         if args.against:
             libraries["other"] = compiled(Path(args.against, "relu_ext.c"), folder)
-        others = peers(folder)
-    timer = native.native_time
+        others = {isa: peers(folder, isa) for isa in isas}
+    timer = natives[isas[0]].native_time
     timer.restype = ctypes.c_double
     pointer, size_t = ctypes.c_void_p, ctypes.c_size_t
     timer.argtypes = [pointer, ctypes.c_int, ctypes.c_double, *[pointer] * 3, size_t, size_t]
 
     rng = np.random.default_rng(0)
-    for isa in args.isas.split(","):
+    for isa in isas:
         for library in libraries.values():
             if library.relu_ext_use_isa(isa.encode()) != 0:
                 parser.error(f"no {isa} here")
@@ -163,7 +175,7 @@ def main():
             addresses = [address for _, address in operands]
             size = operands[0][0].itemsize
             for operation in args.ops.split(","):
-                contenders = calls(operation, dtype, libraries, native, others)
+                contenders = calls(operation, dtype, libraries, natives[isa], others[isa])
                 if "relu_ext" not in contenders:
                     continue
                 print(f"\n{operation}_{dtype} {isa}")
