@@ -94,11 +94,10 @@ PyObject *relu_ext_python_bits(PyObject *module, PyObject *const *args, Py_ssize
         .n = n,
         .total = fresh ? 0 : n,
     };
-    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    PyThreadState *thread = relu_ext_release_gil(bytes);
     relu_ext_parallel_for((struct relu_ext_parallel){
         .part = run_bits, .context = &b, .count = (n + UNIT - 1) / UNIT, .bytes = 2 * bytes});
-    if (thread != NULL)
-        PyEval_RestoreThread(thread);
+    relu_ext_acquire_gil(thread);
     Py_XDECREF(copy);
     return (PyObject *)out;
 }

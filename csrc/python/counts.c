@@ -221,10 +221,9 @@ PyObject *relu_ext_python_count(PyObject *module, PyObject *const *args, Py_ssiz
         c.counts = PyArray_DATA((PyArrayObject *)counts);
     }
     if (size > 0) {
-        PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = relu_ext_release_gil(bytes);
         int status = count_all(&c, bytes);
-        if (thread != NULL)
-            PyEval_RestoreThread(thread);
+        relu_ext_acquire_gil(thread);
         if (status < 0) {
             Py_XDECREF(counts);
             return PyErr_NoMemory();

@@ -255,10 +255,9 @@ static PyObject *call_strided(const struct relu_ext_kernel *kernel, PyArrayObjec
         return NULL;
     }
     const size_t bytes = (size_t)PyArray_NBYTES(out);
-    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    PyThreadState *thread = relu_ext_release_gil(bytes);
     relu_ext_run_strided(kernel, &s);
-    if (thread != NULL)
-        PyEval_RestoreThread(thread);
+    relu_ext_acquire_gil(thread);
     return (PyObject *)out;
 }
 
@@ -415,13 +414,9 @@ static PyObject *call_shortcut(PyObject *callable, PyObject *const *args, size_t
         rows.in[count] = (const char *)&value;
         rows.in_stride[count] = 0;
     }
-    if (rows.rows * rows.columns * kernel->size <= RELU_EXT_KEEP_GIL_BYTES)
-        relu_ext_run_rows(kernel->id, &rows);
-    else {
-        PyThreadState *thread = PyEval_SaveThread();
-        relu_ext_run_rows(kernel->id, &rows);
-        PyEval_RestoreThread(thread);
-    }
+    PyThreadState *thread = relu_ext_release_gil(rows.rows * rows.columns * kernel->size);
+    relu_ext_run_rows(kernel->id, &rows);
+    relu_ext_acquire_gil(thread);
     return (PyObject *)out;
 
 strided:;

@@ -17,8 +17,20 @@
 #include <numpy/arrayobject.h>
 #include <numpy/ufuncobject.h>
 
-/* Where letting go of the GIL begins to cost less than it is worth to other threads. */
-#define RELU_EXT_KEEP_GIL_BYTES ((size_t)64 << 10)
+/*
+ * For a call that works on so many bytes, from where on letting go of the GIL costs less than it is
+ * worth to other threads. What comes back is for relu_ext_acquire_gil.
+ */
+static inline PyThreadState *relu_ext_release_gil(size_t bytes)
+{
+    return bytes > (size_t)64 << 10 ? PyEval_SaveThread() : NULL;
+}
+
+static inline void relu_ext_acquire_gil(PyThreadState *thread)
+{
+    if (thread != NULL)
+        PyEval_RestoreThread(thread);
+}
 
 /*
  * For a new object that is never freed and that calls on every thread use. Threads of a

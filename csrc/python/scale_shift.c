@@ -156,11 +156,10 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
     s.along = find_longest_step(&s);
     s.total = args[5] == Py_True ? 0 : total;
 
-    PyThreadState *thread = bytes > RELU_EXT_KEEP_GIL_BYTES ? PyEval_SaveThread() : NULL;
+    PyThreadState *thread = relu_ext_release_gil(bytes);
     relu_ext_parallel_for((struct relu_ext_parallel){
         .part = run_scale_shift, .context = &s, .count = s.shape[s.along], .bytes = bytes});
-    if (thread != NULL)
-        PyEval_RestoreThread(thread);
+    relu_ext_acquire_gil(thread);
     Py_XDECREF(copy);
     Py_RETURN_NONE;
 }

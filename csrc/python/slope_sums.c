@@ -166,9 +166,9 @@ PyObject *relu_ext_python_slope_sums(PyObject *module, PyObject *const *args, Py
         return NULL;
     s.grad = PyArray_DATA((PyArrayObject *)grad);
 
-    PyThreadState *thread = PyEval_SaveThread();
+    PyThreadState *thread = relu_ext_release_gil(bytes);
     relu_ext_parallel_for((struct relu_ext_parallel){
         .part = sum_part, .context = &s, .count = s.channels, .bytes = bytes});
-    PyEval_RestoreThread(thread);
+    relu_ext_acquire_gil(thread);
     return grad;
 }
