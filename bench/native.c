@@ -1,9 +1,9 @@
 /*
  * The C functions without Python: what times them, and what they are next to. native.py
- * compiles this for the machine's own processor.
+ * compiles this for each instruction set.
  *
- *   loop     a plain loop, as one writes it, by the compiler at -O3 -march=native and with
- *            leave to drop NaNs and the sign of zero
+ *   loop     a plain loop, as one writes it, by the compiler at -O3 and with leave to drop NaNs
+ *            and the sign of zero
  *   roof     f32 by hand, in the widest vectors there are; it drops NaNs, too
  *   memcpy   moves one input to the output
  */

@@ -7,11 +7,10 @@ Times the C functions in C, without Python.
     taskset -c 1 python -m bench.native --dtypes f32 --isas avx2 --lengths 16,63,64
     CC=clang CXX=clang++ python -m bench.native     by other compilers
 
-One thread, warm caches, out of place, buffers on 64-byte boundaries. Next to avx2 and baseline the
-others are compiled for no more than that, too; oneDNN makes its code for the processor. Contenders
-take turns;
-ratios are taken within a round, and the medians over the rounds printed: nanoseconds of
-relu_ext, then the others' time divided by it. Below 1 somebody is faster.
+One thread, warm caches, out of place, buffers on 64-byte boundaries. Next to avx2 and the baseline
+the others are compiled for no more than that either; oneDNN makes its code for the processor.
+Contenders take turns; ratios are taken within a round, and the medians over the rounds printed:
+nanoseconds of relu_ext, then the others' time divided by it. Below 1 somebody is faster.
 """
 
 import argparse

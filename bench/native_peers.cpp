@@ -1,6 +1,6 @@
 /*
  * The same functions by C++ libraries, each compiled on its own, with PEER_<name> defined, for
- * the machine's own processor. native.py names them, and leaves out what is not installed.
+ * each instruction set. native.py names them, and leaves out what is not installed.
  * Of NaN and -0 they make what they make.
  *
  *   eigen     one expression of arrays

@@ -1,6 +1,6 @@
 /*
  * One bit an element: packing which elements ReLU lets through, and the gradient
- * from these bits, for one lane. Included by kernels.h.
+ * from these bits, for one lane. Included by kernels_tmpl.h.
  *
  * Comparisons and lanes are the compiler's, in blocks of 64 elements; between a
  * block's lanes and its bits are 64 bytes that are 0 or -1, for masks.h.

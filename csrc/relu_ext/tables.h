@@ -41,7 +41,7 @@
     X(f64,  double,   b64, INT64_MIN + 0x7FF0000000000000, __VA_ARGS__)                \
     X(longdouble, long double, ld, 0, __VA_ARGS__)
 
-/* The floats as numbers to calculate with, by the kernels of arithmetic.h. */
+/* The floats as numbers to calculate with, by the kernels of arithmetic_tmpl.h. */
 #define RELU_EXT_NUMBERS(X, ...)                                                       \
     X(f16,  uint16_t, nf16,  INT16_MIN + 0x7C00, __VA_ARGS__)                          \
     X(bf16, uint16_t, nbf16, INT16_MIN + 0x7F80, __VA_ARGS__)                          \
@@ -50,7 +50,7 @@
 
 /*
  * Operations: dtypes(X, name, body, signature). The body is a function
- * <body>_<lane> of kernels.h, arithmetic.h or longdouble.h.
+ * <body>_<lane> of kernels_tmpl.h, arithmetic_tmpl.h or longdouble.h.
  *
  * Signatures, as the public functions have them: 1 is (x, y, n), 2 is (dy, x, dx, n).
  * With P, the last input is a parameter, one value for all: 2P is (x, parameter, y, n),
@@ -82,8 +82,7 @@
  * Instruction sets, best first: X(name, function attribute, can this CPU run it).
  * The baseline is what the compiler targets anyway: SSE2 on x86-64, NEON on
  * AArch64. __builtin_cpu_supports also asks whether the operating system saves
- * the registers. On x86-64 a new row needs its lines in stream.h, masks.h,
- * conversions.h and scale_shift.h.
+ * the registers. What else a row needs isa.h lists.
  */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <cpuid.h>
