@@ -727,10 +727,15 @@ def test_nothing_is_left_over():
     x = np.ones(N, np.float32)
     relu(x)
     gc.collect()
-    before = sys.getrefcount(x), sys.getrefcount(x.dtype), sys.getrefcount(relu)
+
+    def references():
+        """Those to immortal objects, as dtypes may be, are counted by some code and not by other."""
+        return [min(sys.getrefcount(a), 2**30) for a in (x, x.dtype, relu)]
+
+    before = references()
     for _ in range(50):
         relu(x)
-    assert (sys.getrefcount(x), sys.getrefcount(x.dtype), sys.getrefcount(relu)) == before
+    assert references() == before
     assert get_output_cache().held <= 2 * x.nbytes
 
 
