@@ -4,7 +4,6 @@ The C functions, through lib: every one that the module exports, with every inst
 Buffers are bytes here, at any address, with poison around them.
 """
 
-import contextlib
 import ctypes
 import ctypes.util
 import functools
@@ -273,35 +272,36 @@ def test_no_flag_is_raised(isa, operation, name, rng):
     assert libm.fetestexcept(flags) == 0
 
 
-@contextlib.contextmanager
-def subnormals_flushed(libm):
-    """Flush-to-zero and denormals-are-zero, as -ffast-math elsewhere in the process sets them."""
-    environment = (ctypes.c_uint32 * 8)()  # glibc's fenv_t for x86-64; MXCSR comes last
-    libm.fegetenv(environment)
-    before = environment[7]
-    environment[7] = before | 0x8040
-    libm.fesetenv(environment)
-    try:
-        yield
-    finally:
-        environment[7] = before
-        libm.fesetenv(environment)
+# Of MXCSR: flush-to-zero and denormals-are-zero, each alone, and both, as -ffast-math elsewhere in
+# the process sets them; the directions of rounding; all exceptions unmasked, which would be SIGFPE.
+SETTINGS = {"ftz": 0x9F80, "daz": 0x1FC0, "both": 0x9FC0, "down": 0x3F80, "up": 0x5F80,
+            "towards-zero": 0x7F80, "traps": 0, "daz-up-traps": 0x4040}  # fmt: skip
 
 
 @pytest.mark.skipif(
     (platform.system(), platform.machine(), sys.maxsize) != ("Linux", "x86_64", 2**63 - 1),
     reason="the settings are laid out differently elsewhere",
 )
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 @each_kernel
-def test_no_setting_matters(isa, operation, name, rng):
+def test_no_setting_matters(isa, operation, name, setting, rng):
+    """For a part of a line, and for many; and they are as before afterwards."""
     libm = c_math()
-    inputs = [samples(name, 1000, rng) for _ in range(inputs_of(operation, name))]
-    subnormal = np.finfo(np.float32).smallest_subnormal
-    with subnormals_flushed(libm):
-        assert subnormal + subnormal == 0, "the setting has no effect"
-        got = run(operation, name, *inputs)
-    assert subnormal + subnormal != 0
-    assert_same_bits(got, oracle(operation, name, *inputs))
+    environment = (ctypes.c_uint32 * 8)()  # glibc's fenv_t for x86-64; MXCSR comes last
+    libm.fegetenv(environment)
+    before = environment[7]
+    for n in (3, 1000):
+        inputs = [samples(name, n, rng) for _ in range(inputs_of(operation, name))]
+        got = np.empty_like(inputs[0])
+        addresses = [address(a) for a in (*inputs, got)]
+        environment[7] = setting
+        libm.fesetenv(environment)
+        call(operation, name, *addresses, n=n)
+        libm.fegetenv(environment)
+        after, environment[7] = environment[7], before
+        libm.fesetenv(environment)
+        assert after == setting
+        assert_same_bits(got, oracle(operation, name, *inputs))
 
 
 # Threads and the choice of an instruction set.

@@ -36,23 +36,21 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
     const float by = relu_ext_float_from_f16((uint16_t)*slope); /* by the `number` */
     const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, x);
 
+    if (ops->leaky_f16 != NULL) {
+        ops->leaky_f16(out, passing, x, factor, slope, number);
+        return;
+    }
     RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
-        if (number)
-            for (size_t i = 0; i < RELU_EXT_F16_GROUP; i++)
-                left[i] = by;
-        else
+        if (!number)
             relu_ext_floats_from_f16(left, slope + k, RELU_EXT_F16_GROUP, ops);
         relu_ext_floats_from_f16(right, factor + k, RELU_EXT_F16_GROUP, ops);
-        if (ops->product_f32 != NULL)
-            ops->product_f32(left, left, right, number);
-        else
-            RELU_EXT_FLOAT_LOOP
-            for (size_t i = 0; i < group; i++) {
-                left[i] *= right[i];
-                if (!number)
-                    left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
-            }
+        RELU_EXT_FLOAT_LOOP
+        for (size_t i = 0; i < group; i++) {
+            left[i] = (number ? by : left[i]) * right[i];
+            if (!number)
+                left[i] = relu_ext_bits_float(relu_ext_float_result(left[i]));
+        }
         relu_ext_floats_to_f16(product, left, RELU_EXT_F16_GROUP, ops);
         RELU_EXT_FLOAT_LOOP
         for (size_t i = 0; i < group; i++)
@@ -71,18 +69,19 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
     const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, a);
 
     (void)b, (void)threshold;
+    if (ops->sum_f16 != NULL) {
+        ops->sum_f16(out, a, c);
+        return;
+    }
     RELU_EXT_GROUP_LOOP
     for (size_t k = 0; k < RELU_EXT_(per_line); k += RELU_EXT_F16_GROUP) {
         relu_ext_floats_from_f16(left, a + k, RELU_EXT_F16_GROUP, ops);
         relu_ext_floats_from_f16(right, c + k, RELU_EXT_F16_GROUP, ops);
-        if (ops->sum_f32 != NULL)
-            ops->sum_f32(left, left, right);
-        else
-            RELU_EXT_FLOAT_LOOP
-            for (size_t i = 0; i < group; i++) {
-                const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
-                left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
-            }
+        RELU_EXT_FLOAT_LOOP
+        for (size_t i = 0; i < group; i++) {
+            const float sum = left[i] + right[i], relu = sum > 0 ? sum : 0;
+            left[i] = sum != sum ? relu_ext_bits_float(0x7FC00000) : relu;
+        }
         relu_ext_floats_to_f16(out + k, left, RELU_EXT_F16_GROUP, ops);
     }
 }

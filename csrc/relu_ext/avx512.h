@@ -1,8 +1,7 @@
 /*
- * Floats by AVX-512. Its arithmetic can do without flags and with a rounding of its own, so that
- * only whether subnormals are flushed matters, and reading and restoring the settings takes longer
- * than short arrays do; and one instruction replaces numbers by their class. Included by x86.h;
- * isa.h says what each function is.
+ * Floats by AVX-512. Its arithmetic raises no flags and has a rounding of its own, if it is told
+ * so: of float_env.h's settings only flushed subnormals matter. To read and restore them takes
+ * longer than a short array. Included by x86.h; isa.h says what each function is.
  */
 #ifndef RELU_EXT_AVX512_H
 #define RELU_EXT_AVX512_H
@@ -13,33 +12,16 @@
 static RELU_EXT_AVX512 bool relu_ext_settings_matter_avx512(void)
 {
     __m128 least = _mm_castsi128_ps(_mm_cvtsi32_si128(1));
-    __asm__("" : "+x"(least));
+    /* volatile: or it might be asked once for all settings. */
+    __asm__ volatile("" : "+x"(least));
     least = _mm_add_round_ss(least, _mm_setzero_ps(), RELU_EXT_QUIETLY);
     return _mm_cvtsi128_si32(_mm_castps_si128(least)) == 0;
 }
 
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
-                                                                      const relu_ext_half *from)
-{
-    _mm512_storeu_ps(
-        to, _mm512_cvt_roundph_ps(_mm256_loadu_si256((const __m256i *)from), _MM_FROUND_NO_EXC));
-}
-
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
-                                                                        const float *from)
-{
-    __m256i rounded;
-    /* To nearest. GCC before 13 cannot be told to raise no flags. */
-    __asm__("vcvtps2ph {$0, %{sae%}, %1, %0|%0, %1, %{sae%}, 0}"
-            : "=v"(rounded)
-            : "v"(_mm512_loadu_ps(from)));
-    _mm256_storeu_si256((__m256i *)to, rounded);
-}
-
 /*
- * x, but some numbers replaced by their class, which has four bits: 0 stands for the NaN given, 1
- * for x, 8 for zero. From the lowest on: quiet NaNs, others, zeros, 1, -inf, inf, the negative and
- * the positive numbers.
+ * x, but some classes of numbers replaced. Each class has four bits: 0 for the NaN given, 1 for x,
+ * 8 for zero. From the lowest on: quiet NaNs, others, zeros, 1, -inf, inf, the negative and the
+ * positive numbers.
  */
 #define RELU_EXT_BY_CLASS(ps, vector, integers, x, classes, nan_bits)                  \
     _mm512_fixupimm_round_##ps((vector)_mm512_set1_##integers(nan_bits), x,            \
@@ -49,9 +31,14 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext
 
 /*
  * Where ReLU makes zero of x: 0, -0, -inf and the finite negative ones. Clang compares floats so
- * that NaNs raise a flag, whatever it is told.
+ * that NaNs raise a flag, whatever it is told; and older GCC's _mm512_fpclass_ps_mask, at -O0, sees
+ * half of a vector.
  */
-#define RELU_EXT_FAILS(ps, x) _mm512_fpclass_##ps##_mask(x, 0x02 | 0x04 | 0x10 | 0x40)
+#define RELU_EXT_FAILS (0x02 | 0x04 | 0x10 | 0x40)
+#define RELU_EXT_FAILS_ps(x)                                                           \
+    (__mmask16) __builtin_ia32_fpclassps512_mask((__v16sf)(x), RELU_EXT_FAILS, (__mmask16)-1)
+#define RELU_EXT_FAILS_pd(x)                                                           \
+    (__mmask8) __builtin_ia32_fpclasspd512_mask((__v8df)(x), RELU_EXT_FAILS, (__mmask8)-1)
 
 #define RELU_EXT_DEFINE_FLOAT_LINES(dtype, ps, vector, integers, nan_bits)                         \
     RELU_EXT_INLINE RELU_EXT_AVX512 vector relu_ext_times_##dtype(vector a, vector b, bool number) \
@@ -72,7 +59,7 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext
         const vector y = relu_ext_times_##dtype(_mm512_loadu_##ps(slope),                          \
                                                 _mm512_loadu_##ps(factor), number);                \
         const vector pass = _mm512_loadu_##ps(passing), decides = _mm512_loadu_##ps(x);            \
-        _mm512_storeu_##ps(out, _mm512_mask_mov_##ps(pass, RELU_EXT_FAILS(ps, decides), y));       \
+        _mm512_storeu_##ps(out, _mm512_mask_mov_##ps(pass, RELU_EXT_FAILS_##ps(decides), y));      \
     }                                                                                              \
     RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_sum_##dtype##_avx512(                        \
         void *out, const void *a, const void *b)                                                   \
@@ -83,73 +70,90 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext
 RELU_EXT_DEFINE_FLOAT_LINES(f32, ps, __m512, epi32, 0x7FC00000)
 RELU_EXT_DEFINE_FLOAT_LINES(f64, pd, __m512d, epi64, 0x7FF8000000000000)
 
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_product_f32_avx512(void *out, const void *a,
-                                                                     const void *b, bool number)
+/* Half a line of 16-bit floats, as floats and back: to nearest, under whatever settings. */
+
+RELU_EXT_INLINE RELU_EXT_AVX512 __m512 relu_ext_widened_f16(__m256i half)
 {
-    _mm512_storeu_ps(out, relu_ext_times_f32(_mm512_loadu_ps(a), _mm512_loadu_ps(b), number));
+    return _mm512_cvt_roundph_ps(half, _MM_FROUND_NO_EXC);
 }
 
-/* Half a line of bf16: their bits as integers of twice the width, and as the floats they are. */
-RELU_EXT_INLINE RELU_EXT_AVX512 __m512i relu_ext_load_bf16(const relu_ext_half *from)
+RELU_EXT_INLINE RELU_EXT_AVX512 __m256i relu_ext_narrowed_f16(__m512 x)
 {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    __m256i half;
+    /* Not every compiler can be told to raise no flags. */
+    __asm__("vcvtps2ph {$0, %{sae%}, %1, %0|%0, %1, %{sae%}, 0}" : "=v"(half) : "v"(x));
+    return half;
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX512 __m512 relu_ext_widened_bf16(__m512i bits)
+RELU_EXT_INLINE RELU_EXT_AVX512 __m512 relu_ext_widened_bf16(__m256i half)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
 /* As relu_ext_bf16_from_number has it; the only NaN, without payload, comes out right as well. */
-RELU_EXT_INLINE RELU_EXT_AVX512 __m512i relu_ext_rounded_bf16(__m512 x)
+RELU_EXT_INLINE RELU_EXT_AVX512 __m256i relu_ext_narrowed_bf16(__m512 x)
 {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF));
-    return _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_add_epi32(bits, half), 16));
 }
 
-RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_store_bf16(relu_ext_half *to, __m512i bits)
+RELU_EXT_INLINE RELU_EXT_AVX512 __m256i relu_ext_load_half(const void *line, size_t k)
 {
-    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(bits));
+    return _mm256_loadu_si256((const __m256i *)line + k);
 }
 
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_leaky_bf16_avx512(void *out, const void *passing,
-                                                                    const void *x,
-                                                                    const void *factor,
-                                                                    const void *slope, bool number)
+RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_store_half(void *line, size_t k, __m256i half)
 {
-    for (size_t k = 0; k < 32; k += 16) {
-        const __m512i a = relu_ext_load_bf16((const relu_ext_half *)slope + k);
-        const __m512i b = relu_ext_load_bf16((const relu_ext_half *)factor + k);
-        const __m512i decides = relu_ext_load_bf16((const relu_ext_half *)x + k);
-        const __m512i pass = relu_ext_load_bf16((const relu_ext_half *)passing + k);
-        const __m512 y = relu_ext_times_f32(relu_ext_widened_bf16(a), relu_ext_widened_bf16(b),
-                                            number);
-        relu_ext_store_bf16(
-            (relu_ext_half *)out + k,
-            _mm512_mask_mov_epi32(pass, RELU_EXT_FAILS(ps, relu_ext_widened_bf16(decides)),
-                                  relu_ext_rounded_bf16(y)));
+    _mm256_storeu_si256((__m256i *)line + k, half);
+}
+
+#define RELU_EXT_DEFINE_HALF_LINES(dtype)                                                       \
+    RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_leaky_##dtype##_avx512(                   \
+        void *out, const void *passing, const void *x, const void *factor, const void *slope,   \
+        bool number)                                                                            \
+    {                                                                                           \
+        for (size_t k = 0; k < 2; k++) {                                                        \
+            const __m512 y = relu_ext_times_f32(                                                \
+                relu_ext_widened_##dtype(relu_ext_load_half(slope, k)),                         \
+                relu_ext_widened_##dtype(relu_ext_load_half(factor, k)), number);               \
+            const __m512 decides = relu_ext_widened_##dtype(relu_ext_load_half(x, k));          \
+            const __m256i pass = relu_ext_load_half(passing, k);                                \
+            relu_ext_store_half(out, k, _mm256_mask_mov_epi16(pass, RELU_EXT_FAILS_ps(decides), \
+                                                     relu_ext_narrowed_##dtype(y)));            \
+        }                                                                                       \
+    }                                                                                           \
+    RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_sum_##dtype##_avx512(                     \
+        void *out, const void *a, const void *b)                                                \
+    {                                                                                           \
+        for (size_t k = 0; k < 2; k++) {                                                        \
+            const __m512 y = relu_ext_rectified_f32(                                            \
+                relu_ext_widened_##dtype(relu_ext_load_half(a, k)),                             \
+                relu_ext_widened_##dtype(relu_ext_load_half(b, k)));                            \
+            relu_ext_store_half(out, k, relu_ext_narrowed_##dtype(y));                          \
+        }                                                                                       \
     }
-}
+RELU_EXT_DEFINE_HALF_LINES(f16)
+RELU_EXT_DEFINE_HALF_LINES(bf16)
 
-RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_sum_bf16_avx512(void *out, const void *a,
-                                                                  const void *b)
+RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_to_float_avx512(float *to,
+                                                                      const relu_ext_half *from)
 {
-    for (size_t k = 0; k < 32; k += 16) {
-        const __m512i left = relu_ext_load_bf16((const relu_ext_half *)a + k);
-        const __m512i right = relu_ext_load_bf16((const relu_ext_half *)b + k);
-        const __m512 y = relu_ext_rectified_f32(relu_ext_widened_bf16(left),
-                                                relu_ext_widened_bf16(right));
-        relu_ext_store_bf16((relu_ext_half *)out + k, relu_ext_rounded_bf16(y));
-    }
+    _mm512_storeu_ps(to, relu_ext_widened_f16(relu_ext_load_half(from, 0)));
 }
 
-#define RELU_EXT_FLOAT_LINES_avx512                                                        \
-    .settings_matter = relu_ext_settings_matter_avx512,                                    \
-    .product_f32 = relu_ext_product_f32_avx512, .leaky_bf16 = relu_ext_leaky_bf16_avx512,  \
-    .leaky_f32 = relu_ext_leaky_f32_avx512, .leaky_f64 = relu_ext_leaky_f64_avx512,        \
-    .sum_bf16 = relu_ext_sum_bf16_avx512, .sum_f32 = relu_ext_sum_f32_avx512,              \
-    .sum_f64 = relu_ext_sum_f64_avx512
+RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext_half *to,
+                                                                        const float *from)
+{
+    relu_ext_store_half(to, 0, relu_ext_narrowed_f16(_mm512_loadu_ps(from)));
+}
+
+#define RELU_EXT_FLOAT_LINES_avx512                                                            \
+    .settings_matter = relu_ext_settings_matter_avx512,                                        \
+    .leaky_f16 = relu_ext_leaky_f16_avx512, .leaky_bf16 = relu_ext_leaky_bf16_avx512,          \
+    .leaky_f32 = relu_ext_leaky_f32_avx512, .leaky_f64 = relu_ext_leaky_f64_avx512,            \
+    .sum_f16 = relu_ext_sum_f16_avx512, .sum_bf16 = relu_ext_sum_bf16_avx512,                  \
+    .sum_f32 = relu_ext_sum_f32_avx512, .sum_f64 = relu_ext_sum_f64_avx512
 
 #endif

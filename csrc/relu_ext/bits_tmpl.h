@@ -3,7 +3,7 @@
  * from these bits, for one lane. Included by kernels_tmpl.h.
  *
  * Comparisons and lanes are the compiler's, in blocks of 64 elements; between a
- * block's lanes and its bits are 64 bytes that are 0 or -1, for masks.h.
+ * block's lanes and its bits are 64 bytes that are 0 or -1, for isa.h's functions.
  */
 RELU_EXT_INLINE void RELU_EXT_(pack_block)(const RELU_EXT_(any) *x, int8_t *masks, size_t n,
                                            RELU_EXT_INT threshold)

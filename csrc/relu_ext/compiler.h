@@ -59,6 +59,7 @@
  * RELU_EXT_LINE_LOOP, RELU_EXT_FLOAT_LOOP: over a line, which may be in place; and where floats are
  * calculated or compared. A line is up to four vectors: a loop around them would cost as much as
  * they do. Their bound comes from relu_ext_late.
+ * RELU_EXT_FOURS_LOOP: such a loop, which may be over no more than four lanes of 64 bits.
  * RELU_EXT_GROUP_LOOP: a loop around these.
  */
 #if defined(__clang__)
@@ -77,6 +78,7 @@
 #define RELU_EXT_NO_UNROLL _Pragma("clang loop interleave(disable) unroll(disable)")
 #define RELU_EXT_ONE_BLOCK _Pragma("clang loop vectorize(enable) unroll(disable)")
 #define RELU_EXT_LINE_LOOP RELU_EXT_NO_OVERLAP
+#define RELU_EXT_FOURS_LOOP RELU_EXT_LINE_LOOP
 /* Unrolled, the loops in it would be split where one has loaded an element before another does. */
 #define RELU_EXT_GROUP_LOOP _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
@@ -85,6 +87,8 @@
 #define RELU_EXT_NO_UNROLL _Pragma("GCC unroll 1")
 #define RELU_EXT_ONE_BLOCK RELU_EXT_NO_OVERLAP RELU_EXT_NO_UNROLL
 #define RELU_EXT_LINE_LOOP RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+/* Four it would unroll before they could become vectors. */
+#define RELU_EXT_FOURS_LOOP RELU_EXT_ONE_BLOCK
 #define RELU_EXT_FLOAT_LOOP RELU_EXT_LINE_LOOP
 #define RELU_EXT_GROUP_LOOP
 #else
@@ -93,6 +97,7 @@
 #define RELU_EXT_NO_UNROLL
 #define RELU_EXT_ONE_BLOCK
 #define RELU_EXT_LINE_LOOP
+#define RELU_EXT_FOURS_LOOP
 #define RELU_EXT_FLOAT_LOOP
 #define RELU_EXT_GROUP_LOOP
 #endif

@@ -25,7 +25,7 @@ enum relu_ext_id { RELU_EXT_KERNELS(RELU_EXT_ID, ) RELU_EXT_ID_COUNT };
 enum relu_ext_lane { RELU_EXT_LANES(RELU_EXT_LANE, ) RELU_EXT_LANE_COUNT };
 #undef RELU_EXT_LANE
 
-/* Whether the kernels of a lane calculate, and want the settings of float_env.h. */
+/* Whether the kernels of a lane calculate, and want float_env.h's settings where they matter. */
 enum {
     relu_ext_calculates_b8,
     relu_ext_calculates_b16 = 0,

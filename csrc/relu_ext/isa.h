@@ -3,25 +3,26 @@
  *
  *   relu_ext_stream_block_<isa>    stores a block past the caches; NULL where that is not to
  *                                  be had
- *   relu_ext_load_part_<isa>       copies less than a line into one, which is zero beyond
- *   relu_ext_store_part_<isa>      as many bytes of a line to where they belong
+ *   relu_ext_load_part_<isa>       copies less than a line into one, in an order of elements that
+ *   relu_ext_store_part_<isa>      is undone here; the rest of the line is zero
  *   RELU_EXT_MASKS_BYTES_<isa>     whether they do that with one vector
  *   relu_ext_pack_masks_<isa>      64 bits from 64 bytes that are 0 or -1 and on a 64-byte
  *   relu_ext_unpack_masks_<isa>    boundary, and back: bit i % 8 of bits[i / 8] is masks[i]'s
  *   relu_ext_f16_to_float_<isa>    RELU_EXT_F16_GROUP of them, as numbers.h has it for one: to
  *   relu_ext_f16_from_float_<isa>  nearest, ties to even; the positive quiet NaN without payload
- *                                  stays what it is. Under float_env.h's settings
+ *                                  stays what it is. Under float_env.h's settings, where these
+ *                                  matter
  *   RELU_EXT_FMA_<isa>             whether it has a fused multiply-add
  *   RELU_EXT_FLOAT_LINES_<isa>     what of the rest it has, as initializers of relu_ext_float_ops
  *
- * And of that, unless plain C does it as well, lines of 64 bytes at any address, of which what is
- * stored may be what was loaded:
+ * And of that, unless plain C does it as well, lines of 64 bytes at any address; the output may be
+ * one of the inputs:
  *
- *   settings_matter  whether float_env.h's settings must be made now for what calculates; if it
- *                    is there, all the others are, and it is only asked if they are used
- *   product_f32      a * b; NaNs are the positive quiet one without payload, unless there is
- *                    none that counts: `number`
- *   leaky_<dtype>    `passing` where x is positive or a NaN, else slope * factor, with such NaNs
+ *   settings_matter  whether float_env.h's settings must be made now for what calculates; if it is
+ *                    there, so are all the others
+ *   leaky_<dtype>    `passing` where x is positive or a NaN, else slope * factor, whose NaNs are
+ *                    the positive quiet one without payload: f16, bf16, f32, f64. With `number`,
+ *                    none of these counts
  *   sum_<dtype>      ReLU of a + b, with such NaNs
  *
  * Everything else the compiler makes of plain C.
@@ -54,9 +55,8 @@ struct relu_ext_float_ops {
     void (*f16_to_float)(float *to, const relu_ext_half *from);
     void (*f16_from_float)(relu_ext_half *to, const float *from);
     bool (*settings_matter)(void);
-    void (*product_f32)(void *out, const void *a, const void *b, bool number);
-    relu_ext_leaky_line *leaky_bf16, *leaky_f32, *leaky_f64;
-    relu_ext_sum_line *sum_bf16, *sum_f32, *sum_f64;
+    relu_ext_leaky_line *leaky_f16, *leaky_bf16, *leaky_f32, *leaky_f64;
+    relu_ext_sum_line *sum_f16, *sum_bf16, *sum_f32, *sum_f64;
 };
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))

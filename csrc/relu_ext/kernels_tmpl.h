@@ -68,7 +68,10 @@ RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(clipped_relu_element)(RELU_EXT_INT x, REL
     return (ceiling & clip) | (y & ~clip);
 }
 
-/* Bytes are unsigned here, the others signed: SSE2 has a minimum of these, or can compare them. */
+/*
+ * Bytes are unsigned here, the others signed: SSE2 has a minimum of bytes and of 16 bits, and
+ * compares 32.
+ */
 RELU_EXT_INLINE RELU_EXT_INT RELU_EXT_(lesser)(RELU_EXT_INT a, RELU_EXT_INT b)
 {
     const RELU_EXT_UINT left = (RELU_EXT_UINT)a, right = (RELU_EXT_UINT)b;
@@ -139,7 +142,11 @@ RELU_EXT_INLINE void RELU_EXT_(block)(RELU_EXT_(element) *f, const RELU_EXT_(any
                                       RELU_EXT_INT *out, size_t count, RELU_EXT_INT threshold)
 {
     const size_t length = relu_ext_late(count, a);
+#if RELU_EXT_BITS == 64
+    RELU_EXT_FOURS_LOOP
+#else
     RELU_EXT_LINE_LOOP
+#endif
     for (size_t i = 0; i < length; i++)
         out[i] = f(a[i], b[i], c[i], threshold);
 }
@@ -183,7 +190,7 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
         RELU_EXT_(block)(f, a, b, c, head, RELU_EXT_(per_line), threshold);
         RELU_EXT_(block)(f, a + last, b + last, c + last, tail, RELU_EXT_(per_line), threshold);
         if (between <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
-            RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
+    RELU_EXT_NO_OVERLAP RELU_EXT_UNROLL
             for (size_t i = 0; i < between; i++)
                 out_first[i] = f(a_first[i], b_first[i], c_first[i], threshold);
         else

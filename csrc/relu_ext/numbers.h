@@ -2,7 +2,7 @@
  * Numbers from and to their bits. float from and to the 16-bit floats: plain C, without a branch,
  * so that it becomes vectors on every instruction set and rounds alike on all.
  * To nearest, ties to even; a NaN becomes the positive quiet one without payload.
- * Wants the floating-point settings of float_env.h.
+ * Wants the floating-point settings of float_env.h, but for what is exact.
  */
 #ifndef RELU_EXT_NUMBERS_H
 #define RELU_EXT_NUMBERS_H

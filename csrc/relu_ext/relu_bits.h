@@ -1,9 +1,9 @@
 /*
- * relu with one bit an element for the gradient, and the gradient, as dispatch.h has them:
- * the kernels of bits.h over whole arrays. relu_ext.c includes this.
+ * relu with one bit an element for the gradient, and the gradient, as internal.h has them:
+ * the kernels of bits_tmpl.h over whole arrays. relu_ext.c includes this.
  */
-#ifndef RELU_EXT_RUN_BITS_H
-#define RELU_EXT_RUN_BITS_H
+#ifndef RELU_EXT_RELU_BITS_H
+#define RELU_EXT_RELU_BITS_H
 
 /* The lane and threshold of the floats, by the number of relu's kernel. */
 #define RELU_EXT_BITS_DTYPE(dtype, type, lane, threshold, ...)                         \

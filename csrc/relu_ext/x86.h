@@ -1,7 +1,7 @@
 /*
  * What x86-64's instruction sets do that no compiler makes of plain C: stores past the
- * caches, masks from and to bits, f16 from and to float. Included by isa.h, which says what
- * each is.
+ * caches, parts of a line, masks from and to bits, floats. Included by isa.h, which says what each
+ * is.
  */
 #ifndef RELU_EXT_X86_H
 #define RELU_EXT_X86_H
@@ -39,18 +39,32 @@ static inline void relu_ext_stream_end(void)
 
 /* Parts of a line. AVX2 masks no bytes: parts.h is its. */
 
+/* Whether a line from here on ends in the next page: where that is not present, masks take long. */
+RELU_EXT_INLINE bool relu_ext_meets_page(const void *at)
+{
+    return (uintptr_t)at % 4096 > 4096 - 64;
+}
+
 RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_load_part_avx512(char *to, const char *from,
                                                                size_t bytes)
 {
     const __mmask64 mask = ((__mmask64)1 << bytes) - 1;
-    _mm512_store_si512(to, _mm512_maskz_loadu_epi8(mask, from));
+    if (relu_ext_meets_page(from)) {
+        _mm512_store_si512(to, _mm512_setzero_si512());
+        memcpy(to, from, bytes);
+    }
+    else
+        _mm512_store_si512(to, _mm512_maskz_loadu_epi8(mask, from));
 }
 
 RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_store_part_avx512(char *to, const char *from,
                                                                 size_t bytes)
 {
     const __mmask64 mask = ((__mmask64)1 << bytes) - 1;
-    _mm512_mask_storeu_epi8(to, mask, _mm512_load_si512(from));
+    if (relu_ext_meets_page(to))
+        memcpy(to, from, bytes);
+    else
+        _mm512_mask_storeu_epi8(to, mask, _mm512_load_si512(from));
 }
 
 #define RELU_EXT_MASKS_BYTES_avx512 true
