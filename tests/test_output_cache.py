@@ -729,7 +729,7 @@ def test_nothing_is_left_over():
     gc.collect()
 
     def references():
-        """Those to immortal objects, as dtypes may be, are counted by some code and not by other."""
+        """Those to immortal objects, as dtypes may be, not all code counts."""
         return [min(sys.getrefcount(a), 2**30) for a in (x, x.dtype, relu)]
 
     before = references()

@@ -18,8 +18,8 @@
 #include <numpy/ufuncobject.h>
 
 /*
- * For a call that works on so many bytes, from where on letting go of the GIL costs less than it is
- * worth to other threads. What comes back is for relu_ext_acquire_gil.
+ * Lets go of the GIL for a call that works on so many bytes, if that is worth more to other threads
+ * than it costs. What comes back is for relu_ext_acquire_gil.
  */
 static inline PyThreadState *relu_ext_release_gil(size_t bytes)
 {
