@@ -4,6 +4,7 @@ The C functions, through lib: every one that the module exports, with every inst
 Buffers are bytes here, at any address, with poison around them.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
 import functools
@@ -278,6 +279,30 @@ SETTINGS = {"ftz": 0x9F80, "daz": 0x1FC0, "both": 0x9FC0, "down": 0x3F80, "up": 
             "towards-zero": 0x7F80, "traps": 0, "daz-up-traps": 0x4040}  # fmt: skip
 
 
+def mxcsr(libm):
+    """As glibc's fegetenv has it."""
+    environment = (ctypes.c_uint32 * 8)()  # fenv_t for x86-64; it comes last
+    libm.fegetenv(environment)
+    return environment[7]
+
+
+@contextlib.contextmanager
+def floating_point(libm, setting):
+    environment = (ctypes.c_uint32 * 8)()
+    libm.fegetenv(environment)
+    before, environment[7] = environment[7], setting
+    libm.fesetenv(environment)
+    try:
+        yield
+    finally:
+        environment[7] = before
+        libm.fesetenv(environment)
+
+
+def subnormals_flushed(libm):
+    return floating_point(libm, SETTINGS["both"])
+
+
 @pytest.mark.skipif(
     (platform.system(), platform.machine(), sys.maxsize) != ("Linux", "x86_64", 2**63 - 1),
     reason="the settings are laid out differently elsewhere",
@@ -287,19 +312,13 @@ SETTINGS = {"ftz": 0x9F80, "daz": 0x1FC0, "both": 0x9FC0, "down": 0x3F80, "up": 
 def test_no_setting_matters(isa, operation, name, setting, rng):
     """For a part of a line, and for many; and they are as before afterwards."""
     libm = c_math()
-    environment = (ctypes.c_uint32 * 8)()  # glibc's fenv_t for x86-64; MXCSR comes last
-    libm.fegetenv(environment)
-    before = environment[7]
     for n in (3, 1000):
         inputs = [samples(name, n, rng) for _ in range(inputs_of(operation, name))]
         got = np.empty_like(inputs[0])
         addresses = [address(a) for a in (*inputs, got)]
-        environment[7] = setting
-        libm.fesetenv(environment)
-        call(operation, name, *addresses, n=n)
-        libm.fegetenv(environment)
-        after, environment[7] = environment[7], before
-        libm.fesetenv(environment)
+        with floating_point(libm, setting):
+            call(operation, name, *addresses, n=n)
+            after = mxcsr(libm)
         assert after == setting
         assert_same_bits(got, oracle(operation, name, *inputs))
 
