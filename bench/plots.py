@@ -199,7 +199,8 @@ def draw_grid(results, title, cases, panel, finish, ylabel):
         row[0].set_ylabel(ylabel)
     for axes in grid[-1]:
         axes.set_xlabel("elements")
-    heading = f"{title}: {TYPES[cases[0].dtype]}, {cases[0].cache} cache"
+    what = f"{TYPES[cases[0].dtype]}, {cases[0].cache} cache"
+    heading = f"{title}: {what}" if len(threads) > 1 else f"{title}\n{what}"
     add_legend(figure, grid, heading, [*results.data["labels"].values(), area_label(results)])
     figure.supxlabel(footer(results), x=0.01, ha="left", fontsize=8, color=TEXT_COLOUR)
     return figure
@@ -212,7 +213,8 @@ def add_legend(figure, grid, title, order):
         for handle, label in zip(*axes.get_legend_handles_labels()):
             handles.setdefault(label, handle)
     labels = sorted(handles, key=order.index)
-    rows = math.ceil(len(labels) / (4 * grid.shape[1]))
+    most = 4 * grid.shape[1] if grid.shape[1] > 1 else 3  # in a row
+    rows = math.ceil(len(labels) / most)
     legend = figure.legend(
         [handles[label] for label in labels],
         labels,
