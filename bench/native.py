@@ -150,6 +150,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=31)
     args = parser.parse_args()
     isas = args.isas.split(",")
+    for isa in isas:
+        if isa not in relu_ext.available_isas():
+            parser.error(f"no {isa} here")
     lengths = [int(n) for n in args.lengths.split(",")]
 
     with tempfile.TemporaryDirectory() as folder:

@@ -312,13 +312,18 @@ def subnormals_flushed(libm):
 def test_no_setting_matters(isa, operation, name, setting, rng):
     """For a part of a line, and for many; and they are as before afterwards."""
     libm = c_math()
+    subnormal = np.finfo(np.float32).smallest_subnormal
     for n in (3, 1000):
         inputs = [samples(name, n, rng) for _ in range(inputs_of(operation, name))]
         got = np.empty_like(inputs[0])
+        got.view(np.uint8)[...] = OUTPUT_POISON
         addresses = [address(a) for a in (*inputs, got)]
         with floating_point(libm, setting):
             call(operation, name, *addresses, n=n)
             after = mxcsr(libm)
+            if setting in (SETTINGS["ftz"], SETTINGS["daz"], SETTINGS["both"]):
+                assert subnormal + subnormal == 0, "the setting has no effect"
+        assert subnormal + subnormal != 0
         assert after == setting
         assert_same_bits(got, oracle(operation, name, *inputs))
 
