@@ -325,12 +325,6 @@ static RELU_EXT_NOINLINE bool relu_ext_stream(struct relu_ext_call run, char *ou
     return true;
 }
 
-/* Whether what calculates wants the settings of float_env.h. */
-RELU_EXT_INLINE bool relu_ext_settings_matter(const struct relu_ext_float_ops *ops)
-{
-    return ops->settings_matter == NULL || ops->settings_matter();
-}
-
 /*
  * relu_ext_run, inlined where the kernel is known. Not yet set, relu_ext_stream_bytes is 0: what
  * it is by default is found out of the way of short arrays.
@@ -345,7 +339,8 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 
     if (n == 0) /* not even a pointer to step forward by nothing */
         return;
-    const bool settings = kernel->calculates && relu_ext_settings_matter(isa->float_ops);
+    bool (*const matter)(void) = isa->float_ops->settings_matter;
+    const bool settings = kernel->calculates && (matter == NULL || matter());
     if (settings)
         before = relu_ext_float_env_default();
     if (total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed)
