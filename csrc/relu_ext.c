@@ -273,6 +273,8 @@ RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
                                          size_t n)
 {
     if (n < kernel->least) {
+        if (n == 0) /* not even a pointer to step forward by nothing */
+            return;
         /*
          * The shortest vectors: to load a longer one, of pieces that were just stored, would wait
          * for them. But conversions of 16-bit floats and comparisons of 64 bits take longer there.
@@ -308,21 +310,34 @@ static bool relu_ext_worth_streaming(size_t bytes)
     return bytes >= relu_ext_get_stream_bytes();
 }
 
-/* Streams, if that is worth it and can be done; else false, with nothing done. */
-static RELU_EXT_NOINLINE bool relu_ext_stream(struct relu_ext_call run, char *out, size_t bytes,
-                                              size_t total_bytes)
+/* Streams, if that can be done; else false, with nothing done. */
+static bool relu_ext_stream(struct relu_ext_call *run, char *out, size_t bytes)
 {
-    const size_t size = run.kernel->size;
-    const char *last = run.uniform ? run.b : run.c;
+    const size_t size = run->kernel->size;
+    const char *last = run->uniform ? run->b : run->c;
 
-    if (!relu_ext_worth_streaming(total_bytes) || run.a == out || run.b == out || run.c == out
-        || !relu_ext_can_stream(run.isa->stream_block, out, size, bytes))
+    if (run->a == out || run->b == out || run->c == out
+        || !relu_ext_can_stream(run->isa->stream_block, out, size, bytes))
         return false;
     relu_ext_stream_out(
-        run.isa->stream_block,
-        &(struct relu_ext_stream){relu_ext_fill, &run, run.a, last, size, out, size, bytes});
+        run->isa->stream_block,
+        &(struct relu_ext_stream){relu_ext_fill, run, run->a, last, size, out, size, bytes});
     relu_ext_stream_end();
     return true;
+}
+
+/* What may stream or wants settings: out of the way of all else, which need save no registers. */
+static RELU_EXT_NOINLINE void relu_ext_run_with_care(struct relu_ext_call *run, char *out, size_t n,
+                                                     size_t total_bytes, bool settings)
+{
+    relu_ext_float_env before = {0};
+
+    if (settings)
+        before = relu_ext_float_env_default();
+    if (!relu_ext_worth_streaming(total_bytes) || !relu_ext_stream(run, out, n * run->kernel->size))
+        relu_ext_run_kernel(run->isa, run->kernel, run->a, run->b, run->c, run->uniform, out, n);
+    if (settings)
+        relu_ext_float_env_restore(before);
 }
 
 /*
@@ -335,20 +350,15 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 {
     const struct relu_ext_isa_row *isa = relu_ext_current_isa();
     const size_t total_bytes = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    relu_ext_float_env before = {0};
-
-    if (n == 0) /* not even a pointer to step forward by nothing */
-        return;
     bool (*const matter)(void) = isa->float_ops->settings_matter;
     const bool settings = kernel->calculates && (matter == NULL || matter());
-    if (settings)
-        before = relu_ext_float_env_default();
-    if (total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed)
-        || !relu_ext_stream((struct relu_ext_call){isa, kernel, a, b, c, uniform}, out,
-                            n * kernel->size, total_bytes))
+
+    if (!settings
+        && total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed))
         relu_ext_run_kernel(isa, kernel, a, b, c, uniform, out, n);
-    if (settings)
-        relu_ext_float_env_restore(before);
+    else
+        relu_ext_run_with_care(&(struct relu_ext_call){isa, kernel, a, b, c, uniform}, out, n,
+                               total_bytes, settings);
 }
 
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,

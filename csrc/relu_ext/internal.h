@@ -54,11 +54,11 @@ enum {
 
 /*
  * What there is to know of each kernel, by number; size is an element's, in bytes, and least how
- * many elements it wants: none of long doubles, which are not worked on by lines.
+ * many elements it wants: long doubles are not worked on by lines.
  */
 #define RELU_EXT_FACTS(dtype, type, lane, threshold, op, body, signature, ...)         \
     {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, \
-     sizeof(type), sizeof(type) <= 8 ? relu_ext_lines_##body * 64 / sizeof(type) : 0},
+     sizeof(type), relu_ext_lines_##body && sizeof(type) <= 8 ? 64 / sizeof(type) : 1},
 static const struct relu_ext_kernel {
     enum relu_ext_id id;
     int nin;
