@@ -82,7 +82,7 @@ typedef void relu_ext_function(const void *a, const void *b, const void *c, bool
         const void *a, const void *b, const void *c, bool uniform, void *out, size_t n)        \
     {                                                                                          \
         relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n,     \
-                                 threshold, &relu_ext_float_ops_##isa);                        \
+                                 threshold, &relu_ext_ops_##isa);                        \
     }
 #define RELU_EXT_DEFINE_KERNELS(isa, target, supported)                                \
     RELU_EXT_KERNELS(RELU_EXT_DEFINE_KERNEL, isa, target)
@@ -143,8 +143,7 @@ RELU_EXT_ISAS(RELU_EXT_DEFINE_RUN_PART)
 struct relu_ext_isa_row {
     const char *name;
     bool (*supported)(void);
-    const struct relu_ext_float_ops *float_ops;
-    bool masks_bytes;
+    const struct relu_ext_ops *ops;
     relu_ext_part_runner *run_part;
     relu_ext_block_streamer *stream_block;
     const struct relu_ext_scale_shift_isa *scale_shift;
@@ -163,8 +162,8 @@ RELU_EXT_ISAS(RELU_EXT_DEFINE_SUPPORTED)
 #define RELU_EXT_KERNEL_POINTER(dtype, type, lane, threshold, op, body, signature, isa) \
     relu_ext_##op##_##dtype##_##isa,
 #define RELU_EXT_ISA_ROW(isa, target, condition)                                       \
-    {#isa, relu_ext_##isa##_supported, &relu_ext_float_ops_##isa,                      \
-     RELU_EXT_MASKS_BYTES_##isa, relu_ext_run_part_##isa, relu_ext_stream_block_##isa, \
+    {#isa, relu_ext_##isa##_supported, &relu_ext_ops_##isa,                            \
+     relu_ext_run_part_##isa, relu_ext_stream_block_##isa,                             \
      &relu_ext_scale_shift_##isa, {RELU_EXT_KERNELS(RELU_EXT_KERNEL_POINTER, isa)},    \
      {RELU_EXT_LANES(RELU_EXT_PACK_POINTER, isa)},                                     \
      {RELU_EXT_LANES(RELU_EXT_GRAD_BITS_POINTER, isa)}},
@@ -279,7 +278,7 @@ RELU_EXT_INLINE void relu_ext_run_kernel(const struct relu_ext_isa_row *isa,
          * The shortest vectors: to load a longer one, of pieces that were just stored, would wait
          * for them. But conversions of 16-bit floats and comparisons of 64 bits take longer there.
          */
-        if (!isa->masks_bytes && (kernel->calculates ? kernel->size > 2 : kernel->size < 8))
+        if (!isa->ops->masks && (kernel->calculates ? kernel->size > 2 : kernel->size < 8))
             isa = &relu_ext_isas[RELU_EXT_ISA_COUNT - 1];
         isa->run_part(kernel, isa->kernels[kernel->id], a, b, c, uniform, out, n);
     }
@@ -350,7 +349,7 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 {
     const struct relu_ext_isa_row *isa = relu_ext_current_isa();
     const size_t total_bytes = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    bool (*const matter)(void) = isa->float_ops->settings_matter;
+    bool (*const matter)(void) = isa->ops->settings_matter;
     const bool settings = kernel->calculates && (matter == NULL || matter());
 
     if (!settings

@@ -29,7 +29,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const RELU_EXT_(any) *factor,
                                              const RELU_EXT_(any) *slope, bool number,
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                             const struct relu_ext_float_ops *ops)
+                                             const struct relu_ext_ops *ops)
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     RELU_EXT_INT product[RELU_EXT_F16_GROUP];
@@ -63,7 +63,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
-                                                     const struct relu_ext_float_ops *ops)
+                                                     const struct relu_ext_ops *ops)
 {
     float left[RELU_EXT_F16_GROUP], right[RELU_EXT_F16_GROUP];
     const size_t group = relu_ext_late(RELU_EXT_F16_GROUP, a);
@@ -91,7 +91,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(leaky)(const RELU_EXT_(any) *passing, cons
                                              const RELU_EXT_(any) *factor,
                                              const RELU_EXT_(any) *slope, bool number,
                                              RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                                             const struct relu_ext_float_ops *ops)
+                                             const struct relu_ext_ops *ops)
 {
     RELU_EXT_REAL product[RELU_EXT_(per_line)];
     const size_t length = relu_ext_late(RELU_EXT_(per_line), x);
@@ -125,7 +125,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
                                                      const RELU_EXT_(any) *b,
                                                      const RELU_EXT_(any) *c, RELU_EXT_(any) *out,
                                                      RELU_EXT_INT threshold,
-                                                     const struct relu_ext_float_ops *ops)
+                                                     const struct relu_ext_ops *ops)
 {
     const size_t length = relu_ext_late(RELU_EXT_(per_line), a);
 
@@ -146,7 +146,7 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
 #define RELU_EXT_LEAKY_LINE(name, passing, x, factor, number)                              \
     RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                           \
         const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,         \
-        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops) \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_ops *ops) \
     {                                                                                      \
         (void)b;                                                                           \
         RELU_EXT_NUMBER_(leaky)(passing, x, factor, c, number, out, threshold, ops);       \
@@ -158,7 +158,7 @@ RELU_EXT_LEAKY_LINE(leaky_relu_grad_line, a, b, a, false)
 #define RELU_EXT_BODY_HEAD(name)                                                               \
     RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(const void *a, const void *b, const void *c,   \
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
-                                    const struct relu_ext_float_ops *ops)
+                                    const struct relu_ext_ops *ops)
 #define RELU_EXT_BODY(name)                                                                        \
     RELU_EXT_BODY_HEAD(name)                                                                       \
     {                                                                                              \

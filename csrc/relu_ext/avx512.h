@@ -149,8 +149,8 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext
     relu_ext_store_half(to, 0, relu_ext_narrowed_f16(_mm512_loadu_ps(from)));
 }
 
-#define RELU_EXT_FLOAT_LINES_avx512                                                            \
-    .settings_matter = relu_ext_settings_matter_avx512,                                        \
+#define RELU_EXT_OPS_avx512                                                                    \
+    .masks = true, .settings_matter = relu_ext_settings_matter_avx512,                         \
     .leaky_f16 = relu_ext_leaky_f16_avx512, .leaky_bf16 = relu_ext_leaky_bf16_avx512,          \
     .leaky_f32 = relu_ext_leaky_f32_avx512, .leaky_f64 = relu_ext_leaky_f64_avx512,            \
     .sum_f16 = relu_ext_sum_f16_avx512, .sum_bf16 = relu_ext_sum_bf16_avx512,                  \

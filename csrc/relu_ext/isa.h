@@ -5,7 +5,6 @@
  *                                  be had
  *   relu_ext_load_part_<isa>       copies less than a line into one, in an order of elements that
  *   relu_ext_store_part_<isa>      is undone here; the rest of the line is zero
- *   RELU_EXT_MASKS_BYTES_<isa>     whether they do that with one vector
  *   relu_ext_pack_masks_<isa>      64 bits from 64 bytes that are 0 or -1 and on a 64-byte
  *   relu_ext_unpack_masks_<isa>    boundary, and back: bit i % 8 of bits[i / 8] is masks[i]'s
  *   relu_ext_f16_to_float_<isa>    RELU_EXT_F16_GROUP of them, as numbers.h has it for one: to
@@ -13,10 +12,15 @@
  *                                  stays what it is. Under float_env.h's settings, where these
  *                                  matter
  *   RELU_EXT_FMA_<isa>             whether it has a fused multiply-add
- *   RELU_EXT_FLOAT_LINES_<isa>     what of the rest it has, as initializers of relu_ext_float_ops
+ *   RELU_EXT_OPS_<isa>             what of the rest it has, as initializers of relu_ext_ops
  *
- * And of that, unless plain C does it as well, lines of 64 bytes at any address; the output may be
- * one of the inputs:
+ * And of that:
+ *
+ *   masks            whether it compares into registers for masks, and loads and stores bytes by
+ *                    them, and so parts of a line in one go
+ *
+ * and, unless plain C does it as well, lines of 64 bytes at any address; the output may be one of
+ * the inputs:
  *
  *   settings_matter  whether float_env.h's settings must be made now for what calculates; if it is
  *                    there, so are all the others
@@ -51,7 +55,8 @@ typedef void relu_ext_sum_line(void *out, const void *a, const void *b);
 
 enum { RELU_EXT_F16_GROUP = 16 };
 
-struct relu_ext_float_ops {
+struct relu_ext_ops {
+    bool masks;
     void (*f16_to_float)(float *to, const relu_ext_half *from);
     void (*f16_from_float)(relu_ext_half *to, const float *from);
     bool (*settings_matter)(void);
@@ -78,21 +83,21 @@ RELU_EXT_POINTED_AT void relu_ext_f16_from_float_baseline(relu_ext_half *to, con
 }
 
 /* Plain C will do. */
-#define RELU_EXT_FLOAT_LINES_baseline .settings_matter = NULL
+#define RELU_EXT_OPS_baseline .masks = false
 
-#define RELU_EXT_DEFINE_FLOAT_OPS(isa, target, supported)                              \
-    static const struct relu_ext_float_ops relu_ext_float_ops_##isa = {                \
+#define RELU_EXT_DEFINE_OPS(isa, target, supported)                                    \
+    static const struct relu_ext_ops relu_ext_ops_##isa = {                            \
         .f16_to_float = relu_ext_f16_to_float_##isa,                                   \
         .f16_from_float = relu_ext_f16_from_float_##isa,                               \
-        RELU_EXT_FLOAT_LINES_##isa};
-RELU_EXT_ISAS(RELU_EXT_DEFINE_FLOAT_OPS)
+        RELU_EXT_OPS_##isa};
+RELU_EXT_ISAS(RELU_EXT_DEFINE_OPS)
 
 /*
  * n of them. `floats` has room for whole groups, and relu_ext_floats_to_f16 reads them
  * whole: all of it must be initialised.
  */
 RELU_EXT_INLINE void relu_ext_floats_from_f16(float *floats, const void *from, size_t n,
-                                              const struct relu_ext_float_ops *ops)
+                                              const struct relu_ext_ops *ops)
 {
     const relu_ext_half *x = from;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;
@@ -106,7 +111,7 @@ RELU_EXT_INLINE void relu_ext_floats_from_f16(float *floats, const void *from, s
 }
 
 RELU_EXT_INLINE void relu_ext_floats_to_f16(void *to, const float *floats, size_t n,
-                                            const struct relu_ext_float_ops *ops)
+                                            const struct relu_ext_ops *ops)
 {
     relu_ext_half *y = to;
     const size_t rest = n % RELU_EXT_F16_GROUP, whole = n - rest;

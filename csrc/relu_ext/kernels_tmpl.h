@@ -223,7 +223,7 @@ RELU_EXT_INLINE void RELU_EXT_(walk)(RELU_EXT_(element) *f, const RELU_EXT_(any)
 /* An operation on RELU_EXT_(per_line) elements, at any address; out may be a, b or c. */
 typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
                              const RELU_EXT_(any) *c, RELU_EXT_(any) *out, RELU_EXT_INT threshold,
-                             const struct relu_ext_float_ops *ops);
+                             const struct relu_ext_ops *ops);
 
 /*
  * The same as `walk`, line by line, for a line or more: the operation is compiled twice, and
@@ -232,7 +232,7 @@ typedef void RELU_EXT_(line)(const RELU_EXT_(any) *a, const RELU_EXT_(any) *b,
 RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *a,
                                       const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
-                                      RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops)
+                                      RELU_EXT_INT threshold, const struct relu_ext_ops *ops)
 {
     const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
     const size_t last = n - RELU_EXT_(per_line);
@@ -258,7 +258,7 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
 #define RELU_EXT_LINE_OF(name)                                                             \
     RELU_EXT_INLINE void RELU_EXT_(name##_line)(                                           \
         const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,         \
-        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_float_ops *ops) \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_ops *ops) \
     {                                                                                      \
         (void)ops;                                                                         \
         const size_t length = relu_ext_late(RELU_EXT_(per_line), a);                       \
@@ -272,7 +272,7 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     RELU_EXT_LINE_OF(name)                                                                     \
     RELU_EXT_INLINE void RELU_EXT_(name)(const void *a, const void *b, const void *c,          \
                                     bool uniform, void *out, size_t n, RELU_EXT_INT threshold, \
-                                    const struct relu_ext_float_ops *ops)
+                                    const struct relu_ext_ops *ops)
 #define RELU_EXT_BODY(name)                                                                 \
     RELU_EXT_BODY_HEAD(name)                                                                \
     {                                                                                       \
@@ -300,7 +300,7 @@ RELU_EXT_BODY_HEAD(clipped_relu)
 /* ReLU of what has no sign. */
 RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c, bool uniform,
                                      void *y, size_t n, RELU_EXT_INT threshold,
-                                     const struct relu_ext_float_ops *ops)
+                                     const struct relu_ext_ops *ops)
 {
     (void)b, (void)c, (void)uniform, (void)threshold, (void)ops;
     if (n > 0 && x != y)
@@ -310,7 +310,7 @@ RELU_EXT_INLINE void RELU_EXT_(copy)(const void *x, const void *b, const void *c
 /* ReLU itself is made for short arrays, too. */
 RELU_EXT_INLINE void RELU_EXT_(relu)(const void *x, const void *b, const void *c, bool uniform,
                                      void *y, size_t n, RELU_EXT_INT threshold,
-                                     const struct relu_ext_float_ops *ops)
+                                     const struct relu_ext_ops *ops)
 {
     (void)b, (void)c, (void)uniform, (void)ops;
     RELU_EXT_(walk)(RELU_EXT_(relu_element), x, x, x, y, n, threshold);
@@ -319,7 +319,7 @@ RELU_EXT_INLINE void RELU_EXT_(relu)(const void *x, const void *b, const void *c
 /* Where all x are one, all of dy passes or nothing. */
 RELU_EXT_INLINE void RELU_EXT_(relu_grad)(const void *dy, const void *b, const void *x,
                                           bool uniform, void *dx, size_t n, RELU_EXT_INT threshold,
-                                          const struct relu_ext_float_ops *ops)
+                                          const struct relu_ext_ops *ops)
 {
     if (!uniform)
         RELU_EXT_(walk)(RELU_EXT_(relu_grad_element), dy, dy, x, dx, n, threshold);

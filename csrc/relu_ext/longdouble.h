@@ -9,7 +9,7 @@
 
 RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const void *x,
                                            bool uniform, void *dx, size_t n, int threshold,
-                                           const struct relu_ext_float_ops *ops)
+                                           const struct relu_ext_ops *ops)
 {
     const unsigned char *gradient = dy, *decides = x;
     unsigned char *to = dx;
@@ -26,7 +26,7 @@ RELU_EXT_INLINE void relu_ext_relu_grad_ld(const void *dy, const void *b, const 
 /* x passes where x is a NaN or positive: the gradient's rule, applied to x itself. */
 RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *c, bool uniform,
                                       void *y, size_t n, int threshold,
-                                      const struct relu_ext_float_ops *ops)
+                                      const struct relu_ext_ops *ops)
 {
     (void)c, (void)uniform;
     relu_ext_relu_grad_ld(x, b, x, false, y, n, threshold, ops);
@@ -38,7 +38,7 @@ RELU_EXT_INLINE void relu_ext_relu_ld(const void *x, const void *b, const void *
  */
 RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, const void *ceiling,
                                               bool uniform, void *y, size_t n, int threshold,
-                                              const struct relu_ext_float_ops *ops)
+                                              const struct relu_ext_ops *ops)
 {
     const size_t size = sizeof(long double);
     (void)b, (void)threshold, (void)ops;
@@ -58,7 +58,7 @@ RELU_EXT_INLINE void relu_ext_clipped_relu_ld(const void *x, const void *b, cons
 RELU_EXT_INLINE void relu_ext_clipped_relu_grad_ld(const void *dy, const void *x,
                                                    const void *ceiling, bool uniform, void *dx,
                                                    size_t n, int threshold,
-                                                   const struct relu_ext_float_ops *ops)
+                                                   const struct relu_ext_ops *ops)
 {
     const size_t size = sizeof(long double);
     (void)threshold, (void)ops;

@@ -30,8 +30,6 @@ RELU_EXT_INLINE void relu_ext_copy_part(char *to, const char *from, size_t bytes
         relu_ext_copy_pieces(to, from, bytes, 1, load);
 }
 
-#define RELU_EXT_MASKS_BYTES_baseline false
-
 static inline void relu_ext_load_part_baseline(char *to, const char *from, size_t bytes)
 {
     memset(to, 0, 64);

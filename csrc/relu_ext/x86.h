@@ -67,8 +67,6 @@ RELU_EXT_INLINE RELU_EXT_AVX512 void relu_ext_store_part_avx512(char *to, const 
         _mm512_mask_storeu_epi8(to, mask, _mm512_load_si512(from));
 }
 
-#define RELU_EXT_MASKS_BYTES_avx512 true
-#define RELU_EXT_MASKS_BYTES_avx2 false
 #define relu_ext_load_part_avx2 relu_ext_load_part_baseline
 #define relu_ext_store_part_avx2 relu_ext_store_part_baseline
 
@@ -141,7 +139,7 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_hal
     _mm256_storeu_si256((__m256i *)to, both);
 }
 
-#define RELU_EXT_FLOAT_LINES_avx2 RELU_EXT_FLOAT_LINES_baseline
+#define RELU_EXT_OPS_avx2 RELU_EXT_OPS_baseline
 #include "avx512.h"
 
 /* Whether it has a fused multiply-add. */
