@@ -118,6 +118,16 @@ RELU_EXT_INLINE size_t relu_ext_late(size_t length, const void *address)
     return length;
 }
 
+/*
+ * Makes a constant a variable. x > a constant becomes x >= the next to GCC, even where vectors have
+ * no >= and take two instructions for it.
+ */
+#if defined(__GNUC__) && !defined(__clang__)
+#define RELU_EXT_OPAQUE(constant) __asm__("" : "+r"(constant))
+#else
+#define RELU_EXT_OPAQUE(constant) (void)(constant)
+#endif
+
 /* Bytes that are sure to be in L1 when they are used again. */
 #define RELU_EXT_SHORT (16 << 10)
 
