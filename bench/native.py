@@ -2,13 +2,15 @@
 Times the C functions in C, without Python.
 
     python -m bench.native                          next to a plain loop, intrinsics, memcpy, Eigen,
-                                                    Highway and oneDNN, as far as they are there
+                                                    Highway, oneDNN and XNNPACK, as far as they
+                                                    are there
     python -m bench.native --against OTHER/csrc     next to the sources of another checkout
     taskset -c 1 python -m bench.native --dtypes f32 --isas avx2 --lengths 16,63,64
     CC=clang CXX=clang++ python -m bench.native     by other compilers
 
 One thread, warm caches, out of place, buffers on 64-byte boundaries. Next to avx2 and the baseline
-the others are compiled for no more than that either; oneDNN makes its code for the processor.
+the others are compiled for no more than that either; oneDNN and XNNPACK, which choose their code by
+the processor, are left out there.
 Contenders take turns; ratios are taken within a round, and the medians over the rounds printed:
 nanoseconds of relu_ext, then the others' time divided by it. Below 1 somebody is faster.
 """
@@ -41,6 +43,7 @@ PEERS = {
     # Its tables for a choice at run time, which is not wanted, refuse some processors' flags.
     "highway": (["-DHWY_COMPILE_ONLY_STATIC", "-lhwy"], "libhwy-dev"),
     "onednn": (["-ldnnl"], "libdnnl-dev"),
+    "xnnpack": (["-lXNNPACK"], "libxnnpack-dev and libpthreadpool-dev"),
 }
 # What the others may use next to our instruction sets; elsewhere than on x86 there is only one.
 MACHINES = {
@@ -68,7 +71,7 @@ def peers(folder, isa):
     source = Path(__file__).with_name("native_peers.cpp")
     found = {}
     for name, (needed, package) in PEERS.items():
-        if name == "onednn" and isa != relu_ext.available_isas()[0]:
+        if name in ("onednn", "xnnpack") and isa != relu_ext.available_isas()[0]:
             continue
         flags = ("-std=c++17", *MACHINES[isa], f"-DPEER_{name}", *needed)
         try:

@@ -6,6 +6,7 @@
  *   eigen     one expression of arrays
  *   highway   vectors, as its documentation has them: whole ones, and a masked one for the rest
  *   onednn    primitives, made once for each length and parameter and kept
+ *   xnnpack   operators, made once for each parameter and kept; told of the buffers at each call
  */
 #include <cstddef>
 #include <cstdint>
@@ -188,6 +189,66 @@ void onednn_add_relu_f32(const float *a, const float *b, float *y, std::size_t n
                 return binary({{algorithm::binary_add, v, v, v}, attributes, cpu});
             },
             {{DNNL_ARG_SRC_0, a}, {DNNL_ARG_SRC_1, b}, {DNNL_ARG_DST, y}});
+}
+}
+
+#elif defined(PEER_xnnpack)
+#include <limits>
+#include <map>
+#include <xnnpack.h>
+
+/* What `create` creates, kept. */
+template <class Create> static xnn_operator_t kept(float parameter, Create create)
+{
+    static std::map<float, xnn_operator_t> operators;
+    auto found = operators.find(parameter);
+    if (found == operators.end()) {
+        xnn_operator_t made = nullptr;
+        xnn_initialize(nullptr);
+        create(&made);
+        found = operators.emplace(parameter, made).first;
+    }
+    return found->second;
+}
+
+/* n rows of one channel, which it treats as one row of n. */
+#define CLAMP(name, dtype, T, most)                                                              \
+    extern "C" void xnnpack_relu_##name(const T *x, T *y, std::size_t n)                         \
+    {                                                                                            \
+        const auto op = kept(0, [](auto made) {                                                  \
+            xnn_create_clamp_nc_##dtype(1, 1, 1, 0, most, 0, made);                              \
+        });                                                                                      \
+        xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr);                                        \
+        xnn_run_operator(op, nullptr);                                                           \
+    }                                                                                            \
+    extern "C" void xnnpack_clipped_relu_##name(const T *x, T ceiling, T *y, std::size_t n)      \
+    {                                                                                            \
+        const auto op = kept(ceiling, [=](auto made) {                                           \
+            xnn_create_clamp_nc_##dtype(1, 1, 1, 0, ceiling, 0, made);                           \
+        });                                                                                      \
+        xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr);                                        \
+        xnn_run_operator(op, nullptr);                                                           \
+    }
+CLAMP(f32, f32, float, std::numeric_limits<float>::infinity())
+CLAMP(i8, s8, std::int8_t, std::numeric_limits<std::int8_t>::max())
+
+extern "C" {
+void xnnpack_leaky_relu_f32(const float *x, float slope, float *y, std::size_t n)
+{
+    const auto op = kept(slope, [=](auto made) {
+        xnn_create_leaky_relu_nc_f32(1, 1, 1, slope, 0, made);
+    });
+    xnn_setup_leaky_relu_nc_f32(op, n, x, y, nullptr);
+    xnn_run_operator(op, nullptr);
+}
+
+void xnnpack_add_relu_f32(const float *a, const float *b, float *y, std::size_t n)
+{
+    const auto op = kept(0, [](auto made) {
+        xnn_create_add_nd_f32(0, std::numeric_limits<float>::infinity(), 0, made);
+    });
+    xnn_setup_add_nd_f32(op, 1, &n, 1, &n, a, b, y, nullptr);
+    xnn_run_operator(op, nullptr);
 }
 }
 #endif
