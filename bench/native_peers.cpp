@@ -235,9 +235,8 @@ CLAMP(i8, s8, std::int8_t, std::numeric_limits<std::int8_t>::max())
 extern "C" {
 void xnnpack_leaky_relu_f32(const float *x, float slope, float *y, std::size_t n)
 {
-    const auto op = kept(slope, [=](auto made) {
-        xnn_create_leaky_relu_nc_f32(1, 1, 1, slope, 0, made);
-    });
+    const auto op = kept(slope,
+                         [=](auto made) { xnn_create_leaky_relu_nc_f32(1, 1, 1, slope, 0, made); });
     xnn_setup_leaky_relu_nc_f32(op, n, x, y, nullptr);
     xnn_run_operator(op, nullptr);
 }

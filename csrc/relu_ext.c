@@ -74,15 +74,33 @@
 
 #include "relu_ext/parts.h"
 
-/* relu_f32_avx2, and so on. */
 typedef void relu_ext_function(const void *a, const void *b, const void *c, bool uniform, void *out,
                                size_t n);
-#define RELU_EXT_DEFINE_KERNEL(dtype, type, lane, threshold, op, body, signature, isa, target) \
-    static target void relu_ext_##op##_##dtype##_##isa(                                        \
-        const void *a, const void *b, const void *c, bool uniform, void *out, size_t n)        \
-    {                                                                                          \
-        relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n,     \
-                                 threshold, &relu_ext_ops_##isa);                        \
+
+static RELU_EXT_NOINLINE void relu_ext_run_under_settings(relu_ext_function *function,
+                                                          const void *a, const void *b,
+                                                          const void *c, bool uniform, void *out,
+                                                          size_t n)
+{
+    const relu_ext_float_env before = relu_ext_float_env_default();
+    function(a, b, c, uniform, out, n);
+    relu_ext_float_env_restore(before);
+}
+
+/*
+ * relu_f32_avx2, and so on. Where settings matter, it begins again under ours: compilers would move
+ * arithmetic from one side to the other of what changes them.
+ */
+#define RELU_EXT_DEFINE_KERNEL(dtype, type, lane, threshold, op, body, signature, isa, target)  \
+    static target void relu_ext_##op##_##dtype##_##isa(                                         \
+        const void *a, const void *b, const void *c, bool uniform, void *out, size_t n)         \
+    {                                                                                           \
+        if (relu_ext_calculates_##lane && relu_ext_settings_matter_##isa())                     \
+            relu_ext_run_under_settings(relu_ext_##op##_##dtype##_##isa, a, b, c, uniform, out, \
+                                        n);                                                     \
+        else                                                                                    \
+            relu_ext_##body##_##lane(a, b, c, RELU_EXT_NIN_##signature > 1 && uniform, out, n,  \
+                                     threshold, &relu_ext_ops_##isa);                           \
     }
 #define RELU_EXT_DEFINE_KERNELS(isa, target, supported)                                \
     RELU_EXT_KERNELS(RELU_EXT_DEFINE_KERNEL, isa, target)
@@ -349,8 +367,7 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 {
     const struct relu_ext_isa_row *isa = relu_ext_current_isa();
     const size_t total_bytes = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    bool (*const matter)(void) = isa->ops->settings_matter;
-    const bool settings = kernel->calculates && (matter == NULL || matter());
+    const bool settings = kernel->calculates && !isa->ops->asks;
 
     if (!settings
         && total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed))

@@ -9,7 +9,7 @@
 #define RELU_EXT_QUIETLY (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 
 /* The least float plus nothing is zero, if subnormals are flushed as operands or as results. */
-static RELU_EXT_AVX512 bool relu_ext_settings_matter_avx512(void)
+RELU_EXT_INLINE RELU_EXT_AVX512 bool relu_ext_settings_matter_avx512(void)
 {
     __m128 least = _mm_castsi128_ps(_mm_cvtsi32_si128(1));
     /* volatile: or it might be asked once for all settings. */
@@ -150,7 +150,7 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX512 void relu_ext_f16_from_float_avx512(relu_ext
 }
 
 #define RELU_EXT_OPS_avx512                                                                    \
-    .masks = true, .settings_matter = relu_ext_settings_matter_avx512,                         \
+    .masks = true, .asks = true,                                                               \
     .leaky_f16 = relu_ext_leaky_f16_avx512, .leaky_bf16 = relu_ext_leaky_bf16_avx512,          \
     .leaky_f32 = relu_ext_leaky_f32_avx512, .leaky_f64 = relu_ext_leaky_f64_avx512,            \
     .sum_f16 = relu_ext_sum_f16_avx512, .sum_bf16 = relu_ext_sum_bf16_avx512,                  \

@@ -12,18 +12,19 @@
  *                                  stays what it is. Under float_env.h's settings, where these
  *                                  matter
  *   RELU_EXT_FMA_<isa>             whether it has a fused multiply-add
+ *   relu_ext_settings_matter_<isa> whether float_env.h's settings have yet to be made for what
+ *                                  calculates
  *   RELU_EXT_OPS_<isa>             what of the rest it has, as initializers of relu_ext_ops
  *
  * And of that:
  *
  *   masks            whether it compares into registers for masks, and loads and stores bytes by
  *                    them, and so parts of a line in one go
+ *   asks             whether settings_matter finds out; else they are always made before
  *
  * and, unless plain C does it as well, lines of 64 bytes at any address; the output may be one of
  * the inputs:
  *
- *   settings_matter  whether float_env.h's settings must be made now for what calculates; if it is
- *                    there, so are all the others
  *   leaky_<dtype>    `passing` where x is positive or a NaN, else slope * factor, whose NaNs are
  *                    the positive quiet one without payload: f16, bf16, f32, f64. With `number`,
  *                    none of these counts
@@ -56,10 +57,9 @@ typedef void relu_ext_sum_line(void *out, const void *a, const void *b);
 enum { RELU_EXT_F16_GROUP = 16 };
 
 struct relu_ext_ops {
-    bool masks;
+    bool masks, asks;
     void (*f16_to_float)(float *to, const relu_ext_half *from);
     void (*f16_from_float)(relu_ext_half *to, const float *from);
-    bool (*settings_matter)(void);
     relu_ext_leaky_line *leaky_f16, *leaky_bf16, *leaky_f32, *leaky_f64;
     relu_ext_sum_line *sum_f16, *sum_bf16, *sum_f32, *sum_f64;
 };
@@ -84,6 +84,11 @@ RELU_EXT_POINTED_AT void relu_ext_f16_from_float_baseline(relu_ext_half *to, con
 
 /* Plain C will do. */
 #define RELU_EXT_OPS_baseline .masks = false
+
+RELU_EXT_INLINE bool relu_ext_settings_matter_baseline(void)
+{
+    return false;
+}
 
 #define RELU_EXT_DEFINE_OPS(isa, target, supported)                                    \
     static const struct relu_ext_ops relu_ext_ops_##isa = {                            \

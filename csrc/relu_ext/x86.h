@@ -140,6 +140,7 @@ RELU_EXT_POINTED_AT RELU_EXT_AVX2 void relu_ext_f16_from_float_avx2(relu_ext_hal
 }
 
 #define RELU_EXT_OPS_avx2 RELU_EXT_OPS_baseline
+#define relu_ext_settings_matter_avx2 relu_ext_settings_matter_baseline
 #include "avx512.h"
 
 /* Whether it has a fused multiply-add. */
