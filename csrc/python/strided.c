@@ -25,7 +25,9 @@ struct walk {
     size_t across;         /* which axis the lines are along */
     size_t lines, columns; /* of a tile */
     size_t tiles, elements;
+    size_t tile[RELU_EXT_MAX_AXES]; /* how many elements along each axis are in one */
     size_t total; /* elements, for the kernel to know; 0 where it is not to stream */
+    bool rows;    /* tiles are pieces of rows, which all arrays have contiguous: nothing is copied */
     bool crossed; /* where an input lies closer than along the last axis */
     bool uniform; /* the last of several inputs, in each tile */
 };
@@ -94,6 +96,51 @@ static bool is_dense(ptrdiff_t line, ptrdiff_t step, size_t lines, size_t column
     return step == (ptrdiff_t)size && (lines == 1 || line == (ptrdiff_t)(columns * size));
 }
 
+/* Where a tile begins: along the axes, and in memory. */
+struct place {
+    size_t first[RELU_EXT_MAX_AXES];
+    const char *in[RELU_EXT_MAX_NIN];
+    char *out;
+};
+
+RELU_EXT_INLINE void move_along(struct place *at, const struct relu_ext_strided_axis *axis,
+                                ptrdiff_t elements, int nin)
+{
+    for (int k = 0; k < nin; k++)
+        at->in[k] += elements * axis->in[k];
+    at->out += elements * axis->out;
+}
+
+static void find_tile(struct place *at, const struct walk *w, size_t tile)
+{
+    const struct relu_ext_strided *s = w->arrays;
+    memcpy(at->in, s->in, sizeof at->in);
+    at->out = s->out;
+    for (size_t i = s->axis_count; i-- > 0;) {
+        const size_t tiles = (s->axes[i].n - 1) / w->tile[i] + 1;
+        at->first[i] = tile % tiles * w->tile[i];
+        tile /= tiles;
+        move_along(at, &s->axes[i], (ptrdiff_t)at->first[i], w->kernel->nin);
+    }
+}
+
+/* After the last one, the first again. */
+static void find_next_tile(struct place *at, const struct walk *w)
+{
+    const struct relu_ext_strided *s = w->arrays;
+    for (size_t i = s->axis_count; i-- > 0;) {
+        const struct relu_ext_strided_axis *axis = &s->axes[i];
+        if (w->tile[i] < axis->n - at->first[i]) {
+            at->first[i] += w->tile[i];
+            move_along(at, axis, (ptrdiff_t)w->tile[i], w->kernel->nin);
+            return;
+        }
+        if (at->first[i] > 0)
+            move_along(at, axis, -(ptrdiff_t)at->first[i], w->kernel->nin);
+        at->first[i] = 0;
+    }
+}
+
 static void run_tiles(void *context, size_t begin, size_t end)
 {
     _Alignas(64) char blocks[BLOCK_BYTES];
@@ -103,25 +150,20 @@ static void run_tiles(void *context, size_t begin, size_t end)
     const struct relu_ext_strided_axis *across = &s->axes[w->across];
     const size_t size = w->kernel->size;
     const int nin = w->kernel->nin;
+    struct place at;
 
-    for (size_t tile = begin; tile < end; tile++) {
-        size_t left = tile, lines = 1, columns = 1;
-        const char *in[RELU_EXT_MAX_NIN];
-        char *out = s->out, *block = blocks;
-        memcpy(in, s->in, sizeof in);
-        for (size_t i = s->axis_count; i-- > 0;) {
-            const struct relu_ext_strided_axis *axis = &s->axes[i];
-            const size_t of_tile = axis == last ? w->columns : axis == across ? w->lines : 1;
-            const size_t tiles = (axis->n - 1) / of_tile + 1, first = left % tiles * of_tile;
-            left /= tiles;
-            if (axis == last)
-                columns = least(of_tile, axis->n - first);
-            else if (axis == across)
-                lines = least(of_tile, axis->n - first);
-            for (int k = 0; k < nin; k++)
-                in[k] += (ptrdiff_t)first * axis->in[k];
-            out += (ptrdiff_t)first * axis->out;
+    find_tile(&at, w, begin);
+    for (size_t tile = begin; tile < end; tile++, find_next_tile(&at, w)) {
+        const size_t columns = least(w->columns, last->n - at.first[s->axis_count - 1]);
+        if (w->rows) {
+            relu_ext_run(w->kernel->id, at.in, w->uniform, at.out, columns, w->total);
+            continue;
         }
+        const size_t lines = least(w->lines, across->n - at.first[w->across]);
+        const char *in[RELU_EXT_MAX_NIN];
+        char *out = at.out, *block = blocks;
+        for (int k = 0; k < nin; k++)
+            in[k] = at.in[k];
         const size_t n = lines * columns;
         for (size_t i = 0; i < lines && w->crossed; i++)
             for (size_t j = 0; j < columns * size; j += LINE_BYTES)
@@ -161,10 +203,11 @@ static void choose_tiles(struct walk *w)
     w->across = s->axis_count - 1;
     w->lines = 1;
     w->uniform = is_uniform(w, last);
-    bool rows = last->out == (ptrdiff_t)size && !s->in_order;
+    w->rows = last->out == (ptrdiff_t)size && !s->in_order
+              && (s->axis_count == 1 || last->n * size >= ROW_BYTES);
     for (int k = 0; k < nin - w->uniform; k++)
-        rows &= last->in[k] == (ptrdiff_t)size;
-    if (rows && (s->axis_count == 1 || last->n * size >= ROW_BYTES)) {
+        w->rows &= last->in[k] == (ptrdiff_t)size;
+    if (w->rows) {
         w->columns = least(last->n, CHUNK_BYTES / size);
         return;
     }
@@ -194,10 +237,9 @@ static struct walk plan(const struct relu_ext_kernel *kernel, const struct relu_
     choose_tiles(&w);
     for (size_t i = 0; i < s->axis_count; i++) {
         const size_t n = s->axes[i].n;
+        w.tile[i] = i == s->axis_count - 1 ? w.columns : i == w.across ? w.lines : 1;
+        w.tiles *= (n - 1) / w.tile[i] + 1;
         w.elements *= n;
-        w.tiles *= i == s->axis_count - 1 ? (n - 1) / w.columns + 1
-                   : i == w.across        ? (n - 1) / w.lines + 1
-                                          : n;
     }
     w.total = s->fresh_out ? 0 : w.elements;
     return w;
@@ -219,14 +261,14 @@ void relu_ext_run_strided(const struct relu_ext_kernel *kernel, const struct rel
 }
 
 /*
- * To find a tile's place takes as long as some 50 elements. With many axes, all of them short,
+ * A tile takes as long as some 50 elements besides its own. With many axes, all of them short,
  * there is little in a tile, where NumPy collects lines of several axes in its buffers.
  */
 static bool is_worth_it(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
 {
     enum { TILE = 256, FEW = 8 };
     const struct walk w = plan(kernel, s);
-    return w.lines * w.columns >= TILE || w.tiles <= FEW;
+    return w.rows || w.lines * w.columns >= TILE || w.tiles <= FEW;
 }
 
 /* Whether each element of the output is written to once. */
