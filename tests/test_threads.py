@@ -109,6 +109,33 @@ def test_affinity():
     assert run(code).stdout.strip() == "1"
 
 
+HELPED = """
+import os, time
+import numpy as np
+from relu_ext import relu, set_num_threads
+set_num_threads(2)
+x = np.ones(1 << 18, np.float32)
+for _ in range(1000):
+    relu(x, x)
+time.sleep(0.1)
+helpers = 0
+for thread in os.listdir("/proc/self/task"):
+    with open(f"/proc/self/task/{thread}/comm") as name:
+        if name.read().strip() == "relu_ext":
+            helpers += 1
+            assert os.sched_getaffinity(int(thread)) == os.sched_getaffinity(0)
+print(helpers)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
+def test_helpers_may_run_where_the_process_may():
+    """One that has made way for its caller, too."""
+    many = len(os.sched_getaffinity(0)) > 1
+    ended = run(HELPED)
+    assert ended.stdout.strip() == str(int(many)), ended.stderr
+
+
 def test_threadpoolctl():
     threadpoolctl = pytest.importorskip("threadpoolctl", minversion="3.5")
     import relu_ext.integrations.threadpoolctl

@@ -27,7 +27,7 @@ struct walk {
     size_t tiles, elements;
     size_t tile[RELU_EXT_MAX_AXES]; /* how many elements along each axis are in one */
     size_t total; /* elements, for the kernel to know; 0 where it is not to stream */
-    bool rows;    /* tiles are pieces of rows, which all arrays have contiguous: nothing is copied */
+    bool rows; /* tiles are pieces of rows, which all arrays have contiguous: nothing is copied */
     bool crossed; /* where an input lies closer than along the last axis */
     bool uniform; /* the last of several inputs, in each tile */
 };

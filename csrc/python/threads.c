@@ -70,6 +70,16 @@ static int count_cpus(void)
     return n ? n : 1;
 }
 
+static int current_cpu(void)
+{
+    return -1;
+}
+
+static void leave_cpu(int cpu)
+{
+    (void)cpu;
+}
+
 static DWORD WINAPI start(void *number)
 {
     help((int)(intptr_t)number);
@@ -129,6 +139,32 @@ static int count_cpus(void)
 #endif
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
+}
+
+/* -1 where that is not known. */
+static int current_cpu(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* For any other that the thread may have, if there is one; it may come back later. */
+static void leave_cpu(int cpu)
+{
+#ifdef __linux__
+    cpu_set_t ours, others;
+    if (sched_getaffinity(0, sizeof ours, &ours) != 0)
+        return;
+    others = ours;
+    CPU_CLR((size_t)cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof ours, &ours);
+#else
+    (void)cpu;
+#endif
 }
 
 static void *start(void *number)
@@ -213,7 +249,7 @@ static _Atomic(uint64_t) unclaimed;
 static atomic_int undone;
 
 /* Who takes part, by number: the caller is 0. Known late, it does no harm. */
-static atomic_int threads_wanted, parts_made;
+static atomic_int threads_wanted, parts_made, callers_cpu = -1;
 static struct sleeper sleepers[MOST_THREADS];
 
 /*
@@ -306,11 +342,25 @@ static bool spin(int number)
     return false;
 }
 
+static bool is_in_the_way(void)
+{
+    const int cpu = current_cpu();
+    return cpu >= 0 && cpu == atomic_load_explicit(&callers_cpu, memory_order_relaxed);
+}
+
+/*
+ * Linux may wake a thread on its waker's CPU though another is idle: with two of them it does so
+ * each time, once the thread has been there. The caller would wait while the helper works, and
+ * while it spins.
+ */
 static void help(int number)
 {
     for (;;) {
-        if (!atomic_load_explicit(&stay_awake, memory_order_relaxed) || !spin(number))
+        if (!atomic_load_explicit(&stay_awake, memory_order_relaxed) || is_in_the_way()
+            || !spin(number))
             sleep_until_woken(&sleepers[number]);
+        if (is_in_the_way())
+            leave_cpu(current_cpu());
         if (is_wanted(number)) {
             const int done = work(number);
             atomic_fetch_add_explicit(&parts_helped, (size_t)done, memory_order_relaxed);
@@ -420,6 +470,7 @@ static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int 
     operation = *p;
     atomic_store_explicit(&threads_wanted, threads, memory_order_relaxed);
     atomic_store_explicit(&parts_made, (int)parts, memory_order_relaxed);
+    atomic_store_explicit(&callers_cpu, current_cpu(), memory_order_relaxed);
     atomic_store_explicit(&undone, (int)parts, memory_order_relaxed);
     atomic_store_explicit(&unclaimed, UINT64_MAX >> (MOST_PARTS - parts), memory_order_release);
     /* A short call is over before they are awake: it wakes them for those that follow. */
