@@ -548,7 +548,8 @@ enum {
      * addresses apart late. With 16-bit elements these are too few to stream.
      */
     RELU_EXT_SCALE_SHIFT_BLOCK_BYTES = 2560,
-    RELU_EXT_SCALE_SHIFT_PIXELS = 1536, /* as many, channel by channel, all channels counted */
+    /* As many, channel by channel, all channels counted; with fewer, planes in memory take longer. */
+    RELU_EXT_SCALE_SHIFT_PIXELS = 2880,
     RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
 };
 
