@@ -9,8 +9,8 @@ Times the C functions in C, without Python.
     CC=clang CXX=clang++ python -m bench.native     by other compilers
 
 One thread, warm caches, out of place, buffers on 64-byte boundaries. Next to avx2 and the baseline
-the others are compiled for no more than that either; oneDNN and XNNPACK, which choose their code by
-the processor, are left out there.
+the others are compiled for no more than that either. oneDNN and XNNPACK, which choose their code by
+the processor, are only next to the best there is.
 Contenders take turns; ratios are taken within a round, and the medians over the rounds printed:
 nanoseconds of relu_ext, then the others' time divided by it. Below 1 somebody is faster.
 """

@@ -1,7 +1,7 @@
 /*
  * The same functions by C++ libraries, each compiled on its own, with PEER_<name> defined, for
  * each instruction set. native.py names them, and leaves out what is not installed.
- * Of NaN and -0 they make what they make.
+ * Of NaN, -0 and subnormals they make what they make.
  *
  *   eigen     one expression of arrays
  *   highway   vectors, as its documentation has them: whole ones, and a masked one for the rest
@@ -193,9 +193,17 @@ void onednn_add_relu_f32(const float *a, const float *b, float *y, std::size_t n
 }
 
 #elif defined(PEER_xnnpack)
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <xnnpack.h>
+
+/* What has failed is not to be timed. */
+static void succeed(xnn_status status)
+{
+    if (status != xnn_status_success)
+        std::abort();
+}
 
 /* What `create` creates, kept. */
 template <class Create> static xnn_operator_t kept(float parameter, Create create)
@@ -204,30 +212,30 @@ template <class Create> static xnn_operator_t kept(float parameter, Create creat
     auto found = operators.find(parameter);
     if (found == operators.end()) {
         xnn_operator_t made = nullptr;
-        xnn_initialize(nullptr);
-        create(&made);
+        succeed(xnn_initialize(nullptr));
+        succeed(create(&made));
         found = operators.emplace(parameter, made).first;
     }
     return found->second;
 }
 
 /* n rows of one channel, which it treats as one row of n. */
-#define CLAMP(name, dtype, T, most)                                                              \
-    extern "C" void xnnpack_relu_##name(const T *x, T *y, std::size_t n)                         \
-    {                                                                                            \
-        const auto op = kept(0, [](auto made) {                                                  \
-            xnn_create_clamp_nc_##dtype(1, 1, 1, 0, most, 0, made);                              \
-        });                                                                                      \
-        xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr);                                        \
-        xnn_run_operator(op, nullptr);                                                           \
-    }                                                                                            \
-    extern "C" void xnnpack_clipped_relu_##name(const T *x, T ceiling, T *y, std::size_t n)      \
-    {                                                                                            \
-        const auto op = kept(ceiling, [=](auto made) {                                           \
-            xnn_create_clamp_nc_##dtype(1, 1, 1, 0, ceiling, 0, made);                           \
-        });                                                                                      \
-        xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr);                                        \
-        xnn_run_operator(op, nullptr);                                                           \
+#define CLAMP(name, dtype, T, most)                                                         \
+    extern "C" void xnnpack_relu_##name(const T *x, T *y, std::size_t n)                    \
+    {                                                                                       \
+        const auto op = kept(0, [](auto made) {                                             \
+            return xnn_create_clamp_nc_##dtype(1, 1, 1, 0, most, 0, made);                  \
+        });                                                                                 \
+        succeed(xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr));                          \
+        succeed(xnn_run_operator(op, nullptr));                                             \
+    }                                                                                       \
+    extern "C" void xnnpack_clipped_relu_##name(const T *x, T ceiling, T *y, std::size_t n) \
+    {                                                                                       \
+        const auto op = kept(ceiling, [=](auto made) {                                      \
+            return xnn_create_clamp_nc_##dtype(1, 1, 1, 0, ceiling, 0, made);               \
+        });                                                                                 \
+        succeed(xnn_setup_clamp_nc_##dtype(op, n, x, y, nullptr));                          \
+        succeed(xnn_run_operator(op, nullptr));                                             \
     }
 CLAMP(f32, f32, float, std::numeric_limits<float>::infinity())
 CLAMP(i8, s8, std::int8_t, std::numeric_limits<std::int8_t>::max())
@@ -235,19 +243,19 @@ CLAMP(i8, s8, std::int8_t, std::numeric_limits<std::int8_t>::max())
 extern "C" {
 void xnnpack_leaky_relu_f32(const float *x, float slope, float *y, std::size_t n)
 {
-    const auto op = kept(slope,
-                         [=](auto made) { xnn_create_leaky_relu_nc_f32(1, 1, 1, slope, 0, made); });
-    xnn_setup_leaky_relu_nc_f32(op, n, x, y, nullptr);
-    xnn_run_operator(op, nullptr);
+    const auto op = kept(
+        slope, [=](auto made) { return xnn_create_leaky_relu_nc_f32(1, 1, 1, slope, 0, made); });
+    succeed(xnn_setup_leaky_relu_nc_f32(op, n, x, y, nullptr));
+    succeed(xnn_run_operator(op, nullptr));
 }
 
 void xnnpack_add_relu_f32(const float *a, const float *b, float *y, std::size_t n)
 {
     const auto op = kept(0, [](auto made) {
-        xnn_create_add_nd_f32(0, std::numeric_limits<float>::infinity(), 0, made);
+        return xnn_create_add_nd_f32(0, std::numeric_limits<float>::infinity(), 0, made);
     });
-    xnn_setup_add_nd_f32(op, 1, &n, 1, &n, a, b, y, nullptr);
-    xnn_run_operator(op, nullptr);
+    succeed(xnn_setup_add_nd_f32(op, 1, &n, 1, &n, a, b, y, nullptr));
+    succeed(xnn_run_operator(op, nullptr));
 }
 }
 #endif

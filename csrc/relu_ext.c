@@ -343,10 +343,13 @@ static bool relu_ext_stream(struct relu_ext_call *run, char *out, size_t bytes)
     return true;
 }
 
-/* What may stream or wants settings: out of the way of all else, which need save no registers. */
+/*
+ * What may stream or wants settings made: out of the way of all else, which need save no registers.
+ */
 static RELU_EXT_NOINLINE void relu_ext_run_with_care(struct relu_ext_call *run, char *out, size_t n,
-                                                     size_t total_bytes, bool settings)
+                                                     size_t total_bytes)
 {
+    const bool settings = run->kernel->calculates;
     relu_ext_float_env before = {0};
 
     if (settings)
@@ -367,14 +370,13 @@ RELU_EXT_INLINE void relu_ext_run_inputs(const struct relu_ext_kernel *kernel, c
 {
     const struct relu_ext_isa_row *isa = relu_ext_current_isa();
     const size_t total_bytes = total * kernel->size * (size_t)(kernel->nin + 1 - uniform);
-    const bool settings = kernel->calculates && !isa->ops->asks;
 
-    if (!settings
+    if ((!kernel->calculates || isa->ops->asks)
         && total_bytes < atomic_load_explicit(&relu_ext_stream_bytes, memory_order_relaxed))
         relu_ext_run_kernel(isa, kernel, a, b, c, uniform, out, n);
     else
         relu_ext_run_with_care(&(struct relu_ext_call){isa, kernel, a, b, c, uniform}, out, n,
-                               total_bytes, settings);
+                               total_bytes);
 }
 
 RELU_EXT_INTERNAL void relu_ext_run(enum relu_ext_id id, const char *const *in, bool uniform,

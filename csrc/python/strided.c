@@ -25,7 +25,6 @@ struct walk {
     size_t across;         /* which axis the lines are along */
     size_t lines, columns; /* of a tile */
     size_t tiles, elements;
-    size_t tile[RELU_EXT_MAX_AXES]; /* how many elements along each axis are in one */
     size_t total; /* elements, for the kernel to know; 0 where it is not to stream */
     bool rows; /* tiles are pieces of rows, which all arrays have contiguous: nothing is copied */
     bool crossed; /* where an input lies closer than along the last axis */
@@ -96,6 +95,12 @@ static bool is_dense(ptrdiff_t line, ptrdiff_t step, size_t lines, size_t column
     return step == (ptrdiff_t)size && (lines == 1 || line == (ptrdiff_t)(columns * size));
 }
 
+/* How many elements along an axis are in a tile. */
+static size_t of_tile(const struct walk *w, size_t axis)
+{
+    return axis == w->arrays->axis_count - 1 ? w->columns : axis == w->across ? w->lines : 1;
+}
+
 /* Where a tile begins: along the axes, and in memory. */
 struct place {
     size_t first[RELU_EXT_MAX_AXES];
@@ -117,8 +122,8 @@ static void find_tile(struct place *at, const struct walk *w, size_t tile)
     memcpy(at->in, s->in, sizeof at->in);
     at->out = s->out;
     for (size_t i = s->axis_count; i-- > 0;) {
-        const size_t tiles = (s->axes[i].n - 1) / w->tile[i] + 1;
-        at->first[i] = tile % tiles * w->tile[i];
+        const size_t tiles = (s->axes[i].n - 1) / of_tile(w, i) + 1;
+        at->first[i] = tile % tiles * of_tile(w, i);
         tile /= tiles;
         move_along(at, &s->axes[i], (ptrdiff_t)at->first[i], w->kernel->nin);
     }
@@ -130,9 +135,10 @@ static void find_next_tile(struct place *at, const struct walk *w)
     const struct relu_ext_strided *s = w->arrays;
     for (size_t i = s->axis_count; i-- > 0;) {
         const struct relu_ext_strided_axis *axis = &s->axes[i];
-        if (w->tile[i] < axis->n - at->first[i]) {
-            at->first[i] += w->tile[i];
-            move_along(at, axis, (ptrdiff_t)w->tile[i], w->kernel->nin);
+        const size_t elements = of_tile(w, i);
+        if (elements < axis->n - at->first[i]) {
+            at->first[i] += elements;
+            move_along(at, axis, (ptrdiff_t)elements, w->kernel->nin);
             return;
         }
         if (at->first[i] > 0)
@@ -237,8 +243,7 @@ static struct walk plan(const struct relu_ext_kernel *kernel, const struct relu_
     choose_tiles(&w);
     for (size_t i = 0; i < s->axis_count; i++) {
         const size_t n = s->axes[i].n;
-        w.tile[i] = i == s->axis_count - 1 ? w.columns : i == w.across ? w.lines : 1;
-        w.tiles *= (n - 1) / w.tile[i] + 1;
+        w.tiles *= (n - 1) / of_tile(&w, i) + 1;
         w.elements *= n;
     }
     w.total = s->fresh_out ? 0 : w.elements;
@@ -262,7 +267,8 @@ void relu_ext_run_strided(const struct relu_ext_kernel *kernel, const struct rel
 
 /*
  * A tile takes as long as some 50 elements besides its own. With many axes, all of them short,
- * there is little in a tile, where NumPy collects lines of several axes in its buffers.
+ * there is little in a tile, where NumPy collects lines of several axes in its buffers. Of rows
+ * nothing is copied here.
  */
 static bool is_worth_it(const struct relu_ext_kernel *kernel, const struct relu_ext_strided *s)
 {

@@ -51,6 +51,7 @@ typedef CONDITION_VARIABLE condition;
 #define condition_signal WakeConditionVariable
 #define condition_wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define PAUSE() YieldProcessor()
+#define yield_cpu SwitchToThread
 
 static uint64_t now_ns(void)
 {
@@ -70,14 +71,10 @@ static int count_cpus(void)
     return n ? n : 1;
 }
 
+/* -1 where that is not known, or does not matter. */
 static int current_cpu(void)
 {
     return -1;
-}
-
-static void leave_cpu(int cpu)
-{
-    (void)cpu;
 }
 
 static DWORD WINAPI start(void *number)
@@ -115,6 +112,7 @@ typedef pthread_cond_t condition;
 #define mutex_unlock pthread_mutex_unlock
 #define condition_signal pthread_cond_signal
 #define condition_wait pthread_cond_wait
+#define yield_cpu sched_yield
 #if defined(__x86_64__) || defined(__i386__)
 #define PAUSE() __builtin_ia32_pause()
 #elif defined(__aarch64__)
@@ -141,29 +139,12 @@ static int count_cpus(void)
     return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
 }
 
-/* -1 where that is not known. */
 static int current_cpu(void)
 {
 #ifdef __linux__
     return sched_getcpu();
 #else
     return -1;
-#endif
-}
-
-/* For any other that the thread may have, if there is one; it may come back later. */
-static void leave_cpu(int cpu)
-{
-#ifdef __linux__
-    cpu_set_t ours, others;
-    if (sched_getaffinity(0, sizeof ours, &ours) != 0)
-        return;
-    others = ours;
-    CPU_CLR((size_t)cpu, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
-        sched_setaffinity(0, sizeof ours, &ours);
-#else
-    (void)cpu;
 #endif
 }
 
@@ -300,7 +281,8 @@ static const uint64_t SPIN_NS = 50000;
 enum {
     /* From one look at what changes seldom, or costs a system call, to the next. */
     LOOK_NS = 4000000,
-    LATE_NS = 2000, /* and a quarter more than on one thread: worse than without helpers */
+    ALONE_NS = 2000, /* in which nobody else has had the CPU */
+    LATE_NS = 2000,  /* and a quarter more than on one thread: worse than without helpers */
     LONGEST_PAUSE_NS = 1000000000, /* without helpers */
     /*
      * Helpers pause for as many times what they cost, and for as many calls on one thread: so at
@@ -351,16 +333,26 @@ static bool is_in_the_way(void)
 /*
  * Linux may wake a thread on its waker's CPU though another is idle: with two of them it does so
  * each time, once the thread has been there. The caller would wait while the helper works, and
- * while it spins.
+ * while it spins. One that gives way but stays ready is moved to an idle CPU at the next tick.
  */
+static void make_way(void)
+{
+    const uint64_t began = now_ns();
+    for (uint64_t last = began, now; is_in_the_way() && last - began < LOOK_NS; last = now) {
+        yield_cpu();
+        now = now_ns();
+        if (now - last < ALONE_NS)
+            break;
+    }
+}
+
 static void help(int number)
 {
     for (;;) {
         if (!atomic_load_explicit(&stay_awake, memory_order_relaxed) || is_in_the_way()
             || !spin(number))
             sleep_until_woken(&sleepers[number]);
-        if (is_in_the_way())
-            leave_cpu(current_cpu());
+        make_way();
         if (is_wanted(number)) {
             const int done = work(number);
             atomic_fetch_add_explicit(&parts_helped, (size_t)done, memory_order_relaxed);

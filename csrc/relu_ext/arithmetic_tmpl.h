@@ -143,13 +143,13 @@ RELU_EXT_INLINE void RELU_EXT_NUMBER_(add_relu_line)(const RELU_EXT_(any) *a,
 }
 #endif
 
-#define RELU_EXT_LEAKY_LINE(name, passing, x, factor, number)                              \
-    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                           \
-        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,         \
-        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_ops *ops) \
-    {                                                                                      \
-        (void)b;                                                                           \
-        RELU_EXT_NUMBER_(leaky)(passing, x, factor, c, number, out, threshold, ops);       \
+#define RELU_EXT_LEAKY_LINE(name, passing, x, factor, number)                          \
+    RELU_EXT_INLINE void RELU_EXT_NUMBER_(name)(                                       \
+        const RELU_EXT_(any) *a, const RELU_EXT_(any) *b, const RELU_EXT_(any) *c,     \
+        RELU_EXT_(any) *out, RELU_EXT_INT threshold, const struct relu_ext_ops *ops)   \
+    {                                                                                  \
+        (void)b;                                                                       \
+        RELU_EXT_NUMBER_(leaky)(passing, x, factor, c, number, out, threshold, ops);   \
     }
 RELU_EXT_LEAKY_LINE(leaky_relu_line, a, a, a, false)
 RELU_EXT_LEAKY_LINE(leaky_by_number_line, a, a, a, true)

@@ -54,7 +54,8 @@ enum {
 
 /*
  * What there is to know of each kernel, by number; size is an element's, in bytes, and least how
- * many elements it wants: long doubles are not worked on by lines.
+ * many elements it wants, at least one, so that none is asked for nothing: long doubles are not
+ * worked on by lines.
  */
 #define RELU_EXT_FACTS(dtype, type, lane, threshold, op, body, signature, ...)         \
     {relu_ext_id_##op##_##dtype, RELU_EXT_NIN_##signature, relu_ext_calculates_##lane, \

@@ -20,7 +20,8 @@
  *
  *   masks            whether it compares into registers for masks, and loads and stores bytes by
  *                    them, and so parts of a line in one go
- *   asks             whether settings_matter finds out; else they are always made before
+ *   asks             whether settings_matter finds out, which takes masks and all of the lines
+ *                    below; else settings are always made before
  *
  * and, unless plain C does it as well, lines of 64 bytes at any address; the output may be one of
  * the inputs:

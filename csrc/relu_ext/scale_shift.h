@@ -355,7 +355,7 @@ enum { RELU_EXT_PART_ELEMENTS = 256 };
             const size_t parameter = each ? i : 0;                                              \
             relu_ext_scale_shift_##x##_f32_##isa(from + i, scales + parameter,                  \
                                         shifts + parameter, part, now, each, rectified);        \
-            relu_ext_floats_to_f16(to + i, part, now, &relu_ext_ops_##isa);               \
+            relu_ext_floats_to_f16(to + i, part, now, &relu_ext_ops_##isa);                     \
         }                                                                                       \
     }
 
@@ -384,7 +384,7 @@ enum { RELU_EXT_PART_ELEMENTS = 256 };
     static target void relu_ext_scale_shift_load_f16_##isa(                            \
         relu_ext_scale_shift_f32 *to, const void *in, size_t n)                        \
     {                                                                                  \
-        relu_ext_floats_from_f16((float *)to, in, n, &relu_ext_ops_##isa);       \
+        relu_ext_floats_from_f16((float *)to, in, n, &relu_ext_ops_##isa);             \
     }
 #define RELU_EXT_DEFINE_SCALE_SHIFT_CONVERTED(x, y, compute, isa, target, hardware)    \
     RELU_EXT_DEFINE_SCALE_SHIFT_BY_WAY_OF(RELU_EXT_SCALE_SHIFT_WAY_##x, x, y, compute, isa, target)
@@ -548,9 +548,12 @@ enum {
      * addresses apart late. With 16-bit elements these are too few to stream.
      */
     RELU_EXT_SCALE_SHIFT_BLOCK_BYTES = 2560,
-    /* As many, channel by channel, all channels counted; with fewer, planes in memory take longer. */
+    /*
+     * Elements of all channels that are worked on at a time, channel by channel. With fewer, planes
+     * that are not in a cache take longer.
+     */
     RELU_EXT_SCALE_SHIFT_PIXELS = 2880,
-    RELU_EXT_SCALE_SHIFT_PLANES = 32,   /* channels of such a block at most, channel by channel */
+    RELU_EXT_SCALE_SHIFT_PLANES = 32, /* channels of such a block at most, channel by channel */
 };
 
 /* A call on its way: what does not change from one run of pixels to the next. */
