@@ -350,9 +350,10 @@ static void help(int number)
 {
     for (;;) {
         if (!atomic_load_explicit(&stay_awake, memory_order_relaxed) || is_in_the_way()
-            || !spin(number))
+            || !spin(number)) {
             sleep_until_woken(&sleepers[number]);
-        make_way();
+            make_way();
+        }
         if (is_wanted(number)) {
             const int done = work(number);
             atomic_fetch_add_explicit(&parts_helped, (size_t)done, memory_order_relaxed);
