@@ -37,13 +37,14 @@ PARAMETERS = {"leaky_relu": 0.1, "clipped_relu": 6.0}
 LENGTHS = (1, 16, 63, 64, 100, 255, 256, 1000, 4096, 2**14, 2**16, 100_003, 2**20, 2**24, 2**26)
 ROUND = 20e3  # nanoseconds
 MOST = 3e9  # nanoseconds for all rounds of a length, unless three take longer
-# Libraries of native_peers.cpp: with which flags, and Debian's packages.
+# Libraries of native_peers.cpp: with which flags, Debian's packages, and whether they choose their
+# code by the processor, whatever they are compiled for.
 PEERS = {
-    "eigen": (["-I/usr/include/eigen3"], "libeigen3-dev"),
+    "eigen": (["-I/usr/include/eigen3"], "libeigen3-dev", False),
     # Its tables for a choice at run time, which is not wanted, refuse some processors' flags.
-    "highway": (["-DHWY_COMPILE_ONLY_STATIC", "-lhwy"], "libhwy-dev"),
-    "onednn": (["-ldnnl"], "libdnnl-dev"),
-    "xnnpack": (["-lXNNPACK"], "libxnnpack-dev and libpthreadpool-dev"),
+    "highway": (["-DHWY_COMPILE_ONLY_STATIC", "-lhwy"], "libhwy-dev", False),
+    "onednn": (["-ldnnl"], "libdnnl-dev", True),
+    "xnnpack": (["-lXNNPACK"], "libxnnpack-dev and libpthreadpool-dev", True),
 }
 # What the others may use next to our instruction sets; elsewhere than on x86 there is only one.
 MACHINES = {
@@ -70,8 +71,8 @@ def peers(folder, isa):
     os.environ["OMP_NUM_THREADS"] = "1"
     source = Path(__file__).with_name("native_peers.cpp")
     found = {}
-    for name, (needed, package) in PEERS.items():
-        if name in ("onednn", "xnnpack") and isa != relu_ext.available_isas()[0]:
+    for name, (needed, package, chooses) in PEERS.items():
+        if chooses and isa != relu_ext.available_isas()[0]:
             continue
         flags = ("-std=c++17", *MACHINES[isa], f"-DPEER_{name}", *needed)
         try:
