@@ -1,5 +1,6 @@
 """Large new results, whose memory is used again: never seen, but in the time it takes."""
 
+import contextlib
 import copy
 import gc
 import os
@@ -10,11 +11,13 @@ import textwrap
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from arrays import assert_same_bits, new
 from numpy._core.multiarray import get_handler_name
+from test_threads import call_until_helped, parts_helped
 
 import relu_ext
 from relu_ext import _output_cache, get_output_cache, lib, relu, relu_grad, set_output_cache
@@ -633,35 +636,30 @@ def test_gives_back_what_is_needed():
 
 
 @linux_only
-def test_each_thread_touches_its_own_part_first():
-    """New pages are zeroed by whoever writes first: not all by the thread that calls, if there
-    is a CPU for another meanwhile."""
+def test_each_thread_touches_its_own_part_first(limit):
+    """New pages are zeroed by whoever writes first: not all by the thread that calls."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one CPU for both threads")
-    run(
-        """
-        def faults():
-            fields = {}
-            for thread in os.listdir("/proc/self/task"):
-                text = open(f"/proc/self/task/{thread}/stat").read()
-                fields[thread] = int(text.rpartition(")")[2].split()[7])
-            return fields
-        relu_ext.set_num_threads(2)
-        x = np.ones(128 * MIB, np.int8)
-        relu(x, x)
-        for _ in range(200):
-            relu_ext.set_output_cache(0)
-            before = faults()
-            relu(x)
-            grown = sorted(count - before.get(thread, 0) for thread, count in faults().items())
-            # At least 16 huge pages each; all but the two largest are other libraries' threads.
-            if grown[-2] >= 16 and grown[-2] > grown[-1] / 5:
-                break
-        else:
-            raise AssertionError(grown)
-        """,
-        OMP_NUM_THREADS="2",
-    )
+
+    def call():
+        set_output_cache(0)
+        set_output_cache(limit)
+        relu(x)
+
+    def faults_of_helpers():
+        faults = 0
+        for path in Path("/proc/self/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # a thread of another test may end meanwhile
+                name, _, fields = path.read_text().rpartition(")")
+                faults += int(fields.split()[7]) if name.endswith("(relu_ext") else 0
+        return faults
+
+    x = np.ones(128 * MIB, np.int8)
+    before, parts = faults_of_helpers(), parts_helped()
+    with relu_ext.num_threads(2):
+        call_until_helped(call, least=32)
+    # There are 32 parts in a call, and in each of them at least one whole huge page.
+    assert faults_of_helpers() - before >= parts_helped() - parts
 
 
 @once

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,6 +28,22 @@ def run(code, **environment):
         text=True,
         timeout=60,
     )
+
+
+def parts_helped():
+    """How many parts of operations threads other than the callers have done by now."""
+    count, parts = relu_ext.ffi.new("int *"), relu_ext.ffi.new("size_t *")
+    relu_ext.lib.relu_ext_get_helpers(count, parts)
+    return parts[0]
+
+
+def call_until_helped(call, least=1):
+    """Until helpers have done so many parts of it. However busy the machine is, and though they
+    pause when it is, at some time there is a CPU for one: a minute without is a fault."""
+    before, deadline = parts_helped(), time.monotonic() + 60
+    while parts_helped() < before + least:
+        assert time.monotonic() < deadline, "no helper takes part"
+        call()
 
 
 def test_set_and_get():
