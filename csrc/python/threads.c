@@ -283,16 +283,18 @@ enum {
     LOOK_NS = 4000000,
     ALONE_NS = 2000, /* in which nobody else has had the CPU */
     LATE_NS = 2000,  /* and a quarter more than on one thread: worse than without helpers */
-    LONGEST_PAUSE_NS = 1000000000, /* without helpers */
     /*
      * Helpers pause for as many times what they cost, and for as many calls on one thread: so at
      * most one call in a hundred is late because of them, and all take a sixteenth longer at most.
      */
     PAUSE_FOR_LOSS = 16,
     PAUSE_CALLS = 128,
+    MOST_PAUSE_CALLS = 1 << 16,
     /* For so much less where they have cost nothing for longer than that: a mere hiccup. */
     HICCUP = 16,
 };
+/* Calls may be rare: after so long things will have changed. */
+static const uint64_t LONGEST_PAUSE_NS = 4000000000;
 
 static atomic_int helpers;
 static atomic_bool stay_awake;
@@ -385,13 +387,22 @@ static int limit_threads(int threads)
 static struct {
     uint64_t last_end, last_wake;
     int close_calls; /* one after the other, up to now */
-    int limit;       /* of helpers, until `until` */
-    uint64_t until, pause, resumed;
-    uint64_t next_try; /* to start a helper, after one could not be */
-} lately = {.limit = MOST_THREADS};
+    int limit;       /* of helpers, while `left` is above 0, and until `until` at most */
+    uint64_t until;
+    uint64_t pause, left, fine; /* in bytes: all of it, what is left, and without a late call */
+    uint64_t next_try;          /* to start a helper, after one could not be */
+} lately = {.limit = MOST_THREADS, .fine = UINT64_MAX};
+
+static void pause_helpers(int limit, uint64_t now)
+{
+    lately.limit = limit;
+    lately.left = lately.pause;
+    lately.until = now + LONGEST_PAUSE_NS;
+    lately.fine = 0;
+}
 
 /* How many of the threads asked for to use now; starts those that are missing. */
-static int find_threads(uint64_t now)
+static int find_threads(size_t bytes, uint64_t now)
 {
     /* What the system says of the CPUs of a thread takes too long for each call. */
     static _Thread_local struct {
@@ -399,11 +410,9 @@ static int find_threads(uint64_t now)
         int cpus;
     } known;
 
-    if (now >= lately.until && lately.limit < MOST_THREADS) {
-        lately.limit = 2 * lately.limit + 1;
-        lately.until = now + lately.pause;
-        lately.resumed = now;
-    }
+    if (lately.limit < MOST_THREADS && (lately.left == 0 || now >= lately.until))
+        pause_helpers(2 * lately.limit + 1, now);
+    lately.left -= bytes < lately.left ? bytes : lately.left;
     if (lately.limit == 0)
         return 1;
     if (now >= known.until) {
@@ -427,17 +436,16 @@ static int find_threads(uint64_t now)
 
 /*
  * After a call that would have been done sooner without helpers, by so much, or during which a
- * helper has lost its CPU, there are more threads than CPUs: fewer helpers for a while.
+ * helper has lost its CPU, there are more threads than CPUs: fewer helpers for a while. It is
+ * counted in bytes and not in time, since calls may be far apart.
  */
-static void use_fewer(int threads, uint64_t now, uint64_t alone, uint64_t lost)
+static void use_fewer(int threads, size_t bytes, uint64_t now, uint64_t alone, uint64_t lost)
 {
-    lately.pause = PAUSE_CALLS * alone + PAUSE_FOR_LOSS * lost;
-    if (lately.pause > LONGEST_PAUSE_NS)
-        lately.pause = LONGEST_PAUSE_NS;
-    if (now - lately.resumed > lately.pause)
+    const uint64_t calls = PAUSE_CALLS + PAUSE_FOR_LOSS * lost / (alone + 1);
+    lately.pause = (uint64_t)bytes * (calls < MOST_PAUSE_CALLS ? calls : MOST_PAUSE_CALLS);
+    if (lately.fine > lately.pause)
         lately.pause /= HICCUP;
-    lately.limit = (threads - 1) * 3 / 4;
-    lately.until = now + lately.pause;
+    pause_helpers((threads - 1) * 3 / 4, now);
 }
 
 /* Waits for the parts that helpers have claimed, awake for as long as those are, too. */
@@ -483,7 +491,9 @@ static void run_on_threads(const struct relu_ext_parallel *p, size_t parts, int 
     const uint64_t alone = done > 0 ? (own_end - now) * parts / (uint64_t)done : took;
     const bool late = took > alone + alone / 4 + LATE_NS;
     if (atomic_exchange_explicit(&crowded, false, memory_order_relaxed) || late)
-        use_fewer(threads, lately.last_end, alone, late ? took - alone : 0);
+        use_fewer(threads, p->bytes, lately.last_end, alone, late ? took - alone : 0);
+    else
+        lately.fine += p->bytes < UINT64_MAX - lately.fine ? p->bytes : 0;
 }
 
 void relu_ext_parallel_for(struct relu_ext_parallel p)
@@ -495,7 +505,7 @@ void relu_ext_parallel_for(struct relu_ext_parallel p)
     if (p.bytes >= split && may_start_helpers && relu_ext_get_num_threads_asked() > 1
         && !atomic_exchange_explicit(&taken, true, memory_order_acquire)) {
         const uint64_t now = now_ns();
-        const int threads = find_threads(now);
+        const int threads = find_threads(p.bytes, now);
         /* Large enough that claiming costs nothing, and many for each, as one will be the last. */
         size_t parts = p.bytes / (split / 8 + 1) + 1;
         if (parts > 16 * (size_t)threads)
