@@ -279,17 +279,20 @@ SETTINGS = {"ftz": 0x9F80, "daz": 0x1FC0, "both": 0x9FC0, "down": 0x3F80, "up": 
             "towards-zero": 0x7F80, "traps": 0, "daz-up-traps": 0x4040}  # fmt: skip
 
 
-def mxcsr(libm):
-    """As glibc's fegetenv has it."""
-    environment = (ctypes.c_uint32 * 8)()  # fenv_t for x86-64; it comes last
+def environment_of(libm):
+    """glibc's fenv_t for x86-64: MXCSR comes last."""
+    environment = (ctypes.c_uint32 * 8)()
     libm.fegetenv(environment)
-    return environment[7]
+    return environment
+
+
+def mxcsr(libm):
+    return environment_of(libm)[7]
 
 
 @contextlib.contextmanager
 def floating_point(libm, setting):
-    environment = (ctypes.c_uint32 * 8)()
-    libm.fegetenv(environment)
+    environment = environment_of(libm)
     before, environment[7] = environment[7], setting
     libm.fesetenv(environment)
     try:

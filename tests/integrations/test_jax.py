@@ -564,9 +564,9 @@ SMALL = jax.ShapeDtypeStruct((3,), np.float32)
 @pytest.mark.parametrize(
     "target, result, shapes, attributes, words",
     [
-        ("relu", SMALL, [], {}, "there must be 1 arguments and 1 result, not 0 and 1"),
-        ("relu", [SMALL, SMALL], [3], {}, "there must be 1 arguments and 1 result, not 1 and 2"),
-        ("add_relu", SMALL, [3], {}, "there must be 2 arguments and 1 result, not 1 and 1"),
+        ("relu", SMALL, [], {}, "it takes 1 argument and has 1 result, not 0 and 1"),
+        ("relu", [SMALL, SMALL], [3], {}, "it takes 1 argument and has 1 result, not 1 and 2"),
+        ("add_relu", SMALL, [3], {}, "it takes 2 arguments and has 1 result, not 1 and 1"),
         ("relu", SMALL, [4], {}, "arguments and result must be arrays of one size and dtype"),
         ("relu_grad", SMALL, [3, 2], {}, "must be arrays of one size and dtype"),
         ("relu", jax.ShapeDtypeStruct((3,), np.float16), [3], {}, "of one size and dtype"),
