@@ -19,7 +19,7 @@
  * And of that:
  *
  *   masks            whether it compares into registers for masks, and loads and stores bytes by
- *                    them, and so parts of a line in one go
+ *                    them, and so parts of a line in one go; its vectors are whole lines
  *   asks             whether settings_matter finds out, which takes masks and all of the lines
  *                    below; else settings are always made before
  *

@@ -247,9 +247,9 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
                                       bool uniform, RELU_EXT_(any) *out, size_t n,
                                       RELU_EXT_INT threshold, const struct relu_ext_ops *ops)
 {
-    const size_t first = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
-    const size_t last = n - RELU_EXT_(per_line);
+    const size_t line = RELU_EXT_(per_line), last = n - line;
     RELU_EXT_INT each[RELU_EXT_(per_line)], ends[2 * RELU_EXT_(per_line)];
+    size_t next = (size_t)(-(uintptr_t)out % 64 / sizeof(RELU_EXT_INT));
 
     if (uniform) {
         for (size_t i = 0; i < RELU_EXT_(per_line); i++)
@@ -259,12 +259,19 @@ RELU_EXT_INLINE void RELU_EXT_(lines)(RELU_EXT_(line) *f, const RELU_EXT_(any) *
     RELU_EXT_NO_UNROLL
     for (size_t end = 0; end < 2; end++) {
         const size_t i = end * last;
-        f(a + i, b + i, uniform ? c : c + i, ends + end * RELU_EXT_(per_line), threshold, ops);
+        f(a + i, b + i, uniform ? c : c + i, ends + end * line, threshold, ops);
     }
-    for (size_t i = first; i < last; i += RELU_EXT_(per_line))
-        f(a + i, b + i, uniform ? c : c + i, out + i, threshold, ops);
+    /* Several vectors at once, as in `walk`. Others have several in a line. */
+    if (ops->masks && n <= RELU_EXT_SHORT / sizeof(RELU_EXT_INT))
+        for (; next + line < last; next += 2 * line) {
+            const size_t i = next, k = next + line;
+            f(a + i, b + i, uniform ? c : c + i, out + i, threshold, ops);
+            f(a + k, b + k, uniform ? c : c + k, out + k, threshold, ops);
+        }
+    for (; next < last; next += line)
+        f(a + next, b + next, uniform ? c : c + next, out + next, threshold, ops);
     memcpy(out, ends, sizeof ends / 2);
-    memcpy(out + last, ends + RELU_EXT_(per_line), sizeof ends / 2);
+    memcpy(out + last, ends + line, sizeof ends / 2);
 }
 
 /* <name>_line, of <name>_element. */
