@@ -470,7 +470,7 @@ int relu_ext_scale_shift_relu(const char *x_dtype, const void *x, const ptrdiff_
                               const double *shift)
 {
     return relu_ext_start_scale_shift(&(struct relu_ext_scale_shift){
-        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, true});
+        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, 1, true});
 }
 
 int relu_ext_scale_shift(const char *x_dtype, const void *x, const ptrdiff_t *x_strides,
@@ -479,7 +479,7 @@ int relu_ext_scale_shift(const char *x_dtype, const void *x, const ptrdiff_t *x_
                          const double *shift)
 {
     return relu_ext_start_scale_shift(&(struct relu_ext_scale_shift){
-        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, false});
+        x_dtype, y_dtype, x, y, x_strides, y_strides, shape, ndim, axis, scale, shift, 1, false});
 }
 
 #ifdef __clang__

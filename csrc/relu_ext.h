@@ -242,7 +242,8 @@ RELU_EXT_API void relu_grad_bits_longdouble(const long double *dy, const uint8_t
  *   y_dtype       "u8" "i8" "f16" "bf16" "f32" "f64"
  *   shape, ndim   of x and of y, whose axes are in the same order; ndim 1 to 64
  *   strides       in bytes, one an axis, of either sign
- *   axis          the channels': scale and shift have shape[axis] elements each
+ *   axis          the channels': scale and shift have shape[axis] elements each. For one scale and
+ *                 one shift an axis of a single element; add one if there is none
  *
  * Computed in double if x is i32 or f64, or y is f64, else in float, to which scale and shift
  * are rounded: one fused multiply-add, rounded once, to nearest. Then every NaN becomes the

@@ -187,6 +187,8 @@ def _scale_shift(x, scale, shift, axis, out_axis, out, dtype, rectified):
     out_axis = axis if out_axis is None else axis_index(out_axis, ndim, name="out_axis")
     scale = _parameters("scale", scale, shape, axis)
     shift = _parameters("shift", shift, shape, axis)
+    if scale.size != shift.size:
+        scale, shift = (p if p.size > 1 else full(shape[axis], p) for p in (scale, shift))
     result_shape = shape
     if out_axis != axis:
         rest = (*shape[:axis], *shape[axis + 1 :])
@@ -252,7 +254,7 @@ def _pictures(x):
 
 
 def _parameters(name, values, shape, axis):
-    """float64, contiguous, one for each channel; new, as `out` may lie in the same memory."""
+    """float64, contiguous, one or one for each channel; new, as `out` may lie in their memory."""
     channels = shape[axis]
     if type(values) is int:  # NumPy makes objects of those beyond 64 bits
         try:
@@ -271,7 +273,7 @@ def _parameters(name, values, shape, axis):
         if values.shape not in ((), (1,)):
             raise ValueError(_wrong_number(name, values.shape, shape, axis))
         values = convert(values, _FLOAT64)
-    return full(channels, values, _FLOAT64)
+    return full(1, values, _FLOAT64)
 
 
 def _wrong_number(name, got, shape, axis):

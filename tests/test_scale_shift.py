@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -246,13 +247,18 @@ def exact_parameters(channels, rng):
 
 def by_numpy(x, scale, shift, axis, out_axis, dtype, function=scale_shift_relu):
     shape = [1] * x.ndim
-    shape[axis] = x.shape[axis]
-    y = x.astype(np.float64) * scale.reshape(shape) + shift.reshape(shape)
+    shape[axis] = -1
+    y = x.astype(np.float64) * np.reshape(scale, shape) + np.reshape(shift, shape)
     if function is scale_shift_relu:
         y = np.maximum(y, 0) + 0.0
     if np.dtype(dtype).kind in "iu":
         y = np.clip(np.rint(y), np.iinfo(dtype).min, np.iinfo(dtype).max)
     return np.moveaxis(y, axis, out_axis).astype(dtype)
+
+
+def shared(scale, shift):
+    """Those for each channel; one for all; and one for all with those for each channel."""
+    return [(scale, shift), (scale[0], shift[0]), (scale[0], shift), (scale, shift[0])]
 
 
 def image(shape, dtype, rng):
@@ -299,17 +305,33 @@ def test_every_order_of_axes(channels, dtype, rng):
             continue
         x, out = in_layout(shape, x_order, dtype), in_layout(shape, out_order, np.float32)
         x[...] = values
-        assert scale_shift_relu(x, scale, shift, out=out) is out
-        assert_same_bits(out, by_numpy(values, scale, shift, 3, 3, np.float32))
+        for parameters in shared(scale, shift):
+            assert scale_shift_relu(x, *parameters, out=out) is out
+            assert_same_bits(out, by_numpy(values, *parameters, 3, 3, np.float32))
 
 
 @pytest.mark.parametrize("axis, out_axis", [*itertools.product(range(-4, 4), [None, -4, -1, 1])])
 def test_axes(axis, out_axis, rng):
     x = image((3, 4, 5, 6), np.int16, rng)
-    scale, shift = exact_parameters(x.shape[axis], rng)
-    got = scale_shift_relu(x, scale, shift, axis=axis, out_axis=out_axis)
-    want = by_numpy(x, scale, shift, axis, axis if out_axis is None else out_axis, np.float32)
-    assert_same_bits(got, want)
+    for parameters in shared(*exact_parameters(x.shape[axis], rng)):
+        got = scale_shift_relu(x, *parameters, axis=axis, out_axis=out_axis)
+        moved = axis if out_axis is None else out_axis
+        assert_same_bits(got, by_numpy(x, *parameters, axis, moved, np.float32))
+
+
+def test_one_number_for_any_layout(isa, stores, rng):  # noqa: F811
+    """No array is made of it, though each element of a line is a channel of its own."""
+    x = image(300_000, np.int16, rng)
+    lines = [x, x[::3], x[::-1], x.reshape(2, -1), x.reshape(-1, 2).T, x.reshape((1,) * 63 + (-1,))]
+    for line, function in itertools.product(lines, BOTH):
+        out = np.empty(line.shape, np.float32)
+        tracemalloc.start()
+        function(line, 0.25, -7, out=out)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20_000
+        want = by_numpy(line, 0.25, -7, -1, -1, np.float32, function)
+        assert_same_bits(out.ravel(), want.ravel())
 
 
 STEPS = [slice(None), slice(None, None, -1), slice(None, None, 2), slice(1, -1), slice(-2, 0, -3)]
@@ -325,11 +347,11 @@ def test_strides_of_either_sign(isa, channels, planar, rng):
         x = whole[steps]
         out = np.full((11, 44, channels + 3), np.nan, np.float32, order="FC"[i % 2])
         there = out[tuple(slice(1, 1 + n) for n in x.shape)][STEPS[i % 2], :, STEPS[i // 2 % 2]]
-        scale, shift = exact_parameters(x.shape[2], rng)
-        scale_shift_relu(x, scale, shift, out=there)
-        assert_same_bits(there, by_numpy(x, scale, shift, 2, 2, np.float32))
-        there[...] = np.nan
-        assert np.isnan(out).all(), "written outside"
+        for parameters in shared(*exact_parameters(x.shape[2], rng)):
+            scale_shift_relu(x, *parameters, out=there)
+            assert_same_bits(there, by_numpy(x, *parameters, 2, 2, np.float32))
+            there[...] = np.nan
+            assert np.isnan(out).all(), "written outside"
 
 
 @pytest.mark.parametrize("pixels", [*range(1, 40), 340, 341, 342, 1023, 1024, 1025, 4000])
@@ -358,7 +380,7 @@ def test_unaligned_and_swapped(isa, rng):
                     assert_same_bits(out, want)
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3), (0, sys.maxsize // 8)])
 def test_nothing(shape):
     y = scale_shift_relu(np.empty(shape, np.uint8), 2.0, 1.0)
     assert y.shape == shape and y.dtype == np.float32
@@ -375,11 +397,12 @@ def test_broadcast_input(rng):
 def test_threads(isa, threads, stores, shape, rng):  # noqa: F811
     x = image(shape, np.uint8, rng)
     for axis, out_axis in itertools.product({0, len(shape) - 1}, repeat=2):
-        scale, shift = exact_parameters(shape[axis], rng)
-        got = scale_shift_relu(x, scale, shift, axis=axis, out_axis=out_axis)
-        assert_same_bits(got, by_numpy(x, scale, shift, axis, out_axis, np.float32))
-        scale_shift_relu(x, scale, shift, axis=axis, out_axis=out_axis, out=got)
-        assert_same_bits(got, by_numpy(x, scale, shift, axis, out_axis, np.float32))
+        for parameters in shared(*exact_parameters(shape[axis], rng)):
+            want = by_numpy(x, *parameters, axis, out_axis, np.float32)
+            got = scale_shift_relu(x, *parameters, axis=axis, out_axis=out_axis)
+            assert_same_bits(got, want)
+            scale_shift_relu(x, *parameters, axis=axis, out_axis=out_axis, out=got)
+            assert_same_bits(got, want)
 
 
 FENCED = """

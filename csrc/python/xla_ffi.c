@@ -66,8 +66,9 @@ static struct xla_error *handle(const struct xla_call *call, enum operation op, 
                       name, XLA_MAJOR, XLA_MAJOR, XLA_MINOR, call->api->version.major,
                       call->api->version.minor);
     if (call->arguments.size != arrays || call->results.size != 1)
-        return refuse(call, "%s: it takes %d argument%s and has 1 result, not %d and %d", name, arrays,
-                      arrays == 1 ? "" : "s", (int)call->arguments.size, (int)call->results.size);
+        return refuse(call, "%s: it takes %d argument%s and has 1 result, not %d and %d", name,
+                      arrays, arrays == 1 ? "" : "s", (int)call->arguments.size,
+                      (int)call->results.size);
     const struct xla_buffer *out = call->results.values[0];
     for (int k = 0; k < arrays; k++) {
         const struct xla_buffer *in = call->arguments.values[k];

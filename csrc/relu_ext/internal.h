@@ -95,6 +95,7 @@ struct relu_ext_scale_shift {
     const size_t *shape;
     size_t ndim, axis;
     const double *scale, *shift;
+    ptrdiff_t next_parameter; /* from one channel's to the next: 1, or 0 if all have the same */
     bool rectified;
 };
 

@@ -791,10 +791,12 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
         const size_t parameter_bytes = (needed * parameter_size + 63) / 64 * 64;
         w.shift = w.scale + parameter_bytes;
         w.blocks = w.shift + parameter_bytes;
-        relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from,
-                                        reversed ? -1 : 1, w.channels, needed);
-        relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from,
-                                        reversed ? -1 : 1, w.channels, needed);
+        const ptrdiff_t next_parameter = reversed ? -call->next_parameter : call->next_parameter;
+        const ptrdiff_t from_parameter = (ptrdiff_t)from * call->next_parameter;
+        relu_ext_scale_shift_parameters(w.scale, pair->in_f64, call->scale + from_parameter,
+                                        next_parameter, w.channels, needed);
+        relu_ext_scale_shift_parameters(w.shift, pair->in_f64, call->shift + from_parameter,
+                                        next_parameter, w.channels, needed);
 
         const char *x_first = x + (ptrdiff_t)first * x_channel;
         char *y_first = y + (ptrdiff_t)first * y_channel;
