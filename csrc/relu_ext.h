@@ -39,7 +39,7 @@
  * but -O3, which is for speed alone, and no Python; it includes the other headers of this
  * directory. A C++ program links the object that a C compiler made of it. On 32-bit x86 add
  * -msse2 -mfpmath=sse; for processors other than x86-64, AArch64 and PowerPC, -lm. Never pass
- * -mavx or -march: the instruction set is chosen at run time; nor -ffast-math.
+ * -mavx or -march: the instruction set is chosen at run time; nor -ffast-math or a part of it.
  *
  * Two copies in one program do not clash if each is compiled, and this header
  * included, with one of these defined:

@@ -13,6 +13,9 @@
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
 #error "relu_ext keeps NaNs: drop -ffast-math, -Ofast or -ffinite-math-only"
 #endif
+#ifdef __ASSOCIATIVE_MATH__ /* GCC's, from 12 on; others do not tell */
+#error "relu_ext rounds as it is written: drop -funsafe-math-optimizations or -fassociative-math"
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RELU_EXT_INLINE static inline __attribute__((always_inline))
