@@ -374,6 +374,16 @@ def test_apply_damaged_header(header, tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_apply_archive(piped, tmp_path):
+    np.savez(tmp_path / "in.npz", np.ones(3))
+    with open(tmp_path / "in.npz", "rb") as file:
+        done = run("apply", "-" if piped else file.name, tmp_path / "out.npy", stdin=file)
+    assert done.returncode == 2
+    assert "is a zip archive, such as a .npz; save the array that you mean" in done.stderr
+    assert not (tmp_path / "out.npy").exists()
+
+
 def save(path, x, version=None):
     with open(path, "wb") as file:
         np.lib.format.write_array(file, x, version)

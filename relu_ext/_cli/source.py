@@ -72,9 +72,12 @@ class Source:
             raise self._too_long()
 
     def _read_npy_header(self, dtype):
+        if self.header == b"P" and self.read(3) == b"K\3\4":
+            raise ValueError(
+                f"{self.name} is a zip archive, such as a .npz; save the array that you mean with "
+                "numpy.save"
+            )
         try:
-            if self.header.startswith(b"PK\3\4"):
-                raise ValueError("it is an archive (.npz): load it, and save the arrays in it")
             if self.header != MAGIC:
                 raise ValueError("it is empty" if not self.header else "it begins as none does")
             version = tuple(self.read(2))
