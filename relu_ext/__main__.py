@@ -21,7 +21,8 @@ exit codes:
   0  done
   1  the check gave other results than NumPy
   2  it cannot be done; standard error has the reason, and says of a file if it was changed
-  130, 143  interrupted, by SIGINT or SIGTERM: what a shell makes of ending by the signal
+  129, 130, 143
+     interrupted, by SIGHUP, SIGINT or SIGTERM: what a shell makes of ending by the signal
 """
 
 

@@ -17,7 +17,7 @@ def scale_shift(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype=None
     Parameters
     ----------
     x : array_like
-        uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
+        bool, uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
         bfloat16; at least one dimension, any strides and byte order. Or a list or tuple of
         arrays of one shape and dtype, such as the pictures of a batch: what
         ``np.stack(x)`` would give, without the copy.
@@ -112,7 +112,7 @@ def scale_shift_relu(x, scale, shift, *, axis=-1, out_axis=None, out=None, dtype
     Parameters
     ----------
     x : array_like
-        uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
+        bool, uint8, uint16, int8, int16, int32, float16, float32, float64 or ml_dtypes'
         bfloat16; at least one dimension, any strides and byte order. Or a list or tuple of
         arrays of one shape and dtype, such as the pictures of a batch: what
         ``np.stack(x)`` would give, without the copy.

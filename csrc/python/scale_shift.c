@@ -140,7 +140,7 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
     if (from == NULL || !relu_ext_can_scale_shift(from->name, "f32"))
         return PyErr_Format(
             PyExc_TypeError,
-            "x has dtype %S; it must be uint8, uint16, int8, int16, int32, float16, "
+            "x has dtype %S; it must be bool, uint8, uint16, int8, int16, int32, float16, "
             "bfloat16, float32 or float64",
             PyArray_DESCR(x));
     if (to == NULL || PyArray_ISBOOL(y) || !relu_ext_can_scale_shift("f32", to->name))

@@ -44,7 +44,7 @@ examples:
   zstd -dc x.npy.zst | relu-ext apply - - | zstd > y.npy.zst
 
 exit codes: 0 done; 2 it cannot be done, and no OUT was left incomplete but by pipes and
-devices; 130 or 143 interrupted. A bar on the terminal shows what takes over a second, if
+devices; 129, 130 or 143 interrupted. A bar on the terminal shows what takes over a second, if
 tqdm is installed.
 """
 
