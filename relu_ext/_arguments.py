@@ -10,7 +10,7 @@ import numpy as np
 from numpy import asarray, ndarray
 
 from relu_ext._core import convert
-from relu_ext._foreign import overwritable
+from relu_ext._foreign import kind, overwritable
 
 
 def as_array(x, name, keep_mask=False):
@@ -43,8 +43,7 @@ def as_array(x, name, keep_mask=False):
     # What NumPy makes of an object that it cannot look into.
     if array.dtype == object and array.ndim == 0:
         instead = f": pass {name}.toarray()" if hasattr(x, "toarray") else ""
-        kind = "None" if x is None else f"a {type(x).__name__}"
-        raise TypeError(f"{name} is {kind}; it must be an array of numbers{instead}")
+        raise TypeError(f"{name} is {kind(x)}; it must be an array of numbers{instead}")
     return array
 
 
@@ -56,7 +55,7 @@ def as_out(out):
     if not isinstance(out, ndarray):
         out = overwritable(out, "out", "the call without out")
         if not isinstance(out, ndarray):
-            raise TypeError(f"out is a {type(out).__name__}; it must be an ndarray or other memory")
+            raise TypeError(f"out is {kind(out)}; it must be an ndarray or other memory")
     return asarray(out)
 
 
@@ -75,13 +74,12 @@ def refuse_mask(x, name):
         )
 
 
-def axis_index(axis, ndim, of="x", name="axis"):
+def axis_index(axis, ndim, of="x", name="axis", wanted="an integer"):
     """The axis of the array `of`, counted from the front."""
     try:
         index = operator.index(axis)
     except TypeError:
-        kind = "None" if axis is None else f"a {type(axis).__name__}"
-        raise TypeError(f"{name} is {kind}; it must be an integer") from None
+        raise TypeError(f"{name} is {kind(axis)}; it must be {wanted}") from None
     if not -ndim <= index < ndim:
         raise np.exceptions.AxisError(f"{name} is {index}, and {of} has {ndim} dimensions")
     return index % ndim

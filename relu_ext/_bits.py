@@ -19,8 +19,8 @@ def relu_bits(x, out=None, bits=None):
         float16, float32, float64, longdouble, or ml_dtypes' bfloat16, float8_e5m2 or
         float8_e4m3fn; any shape. Copied first where it is not in C order.
     out : ndarray or any object over writable memory of the CPU, optional
-        Where to write, as for `relu_`: of the shape and dtype of `x`, in C order; `x`
-        itself for in place.
+        Where to write, as for `relu_`: of the shape and dtype of `x`, in C order and in
+        this machine's byte order; `x` itself for in place.
     bits : ndarray of uint8, optional
         Where to write the bits: of shape ``((x.size + 7) // 8,)``, in C order. It must
         not overlap `x` or `out`.
@@ -81,8 +81,8 @@ def relu_grad_bits(dy, bits, out=None):
         Of shape ``((dy.size + 7) // 8,)``. Bits past the last element may have any
         value.
     out : ndarray or any object over writable memory of the CPU, optional
-        Where to write, as for `relu_`: of the shape and dtype of `dy`, in C order; `dy`
-        itself for in place.
+        Where to write, as for `relu_`: of the shape and dtype of `dy`, in C order and in
+        this machine's byte order; `dy` itself for in place.
 
     Returns
     -------
@@ -119,7 +119,10 @@ def _in_c_order(x, name):
 def _check_out(out, given, array, name):
     in_place = out is given
     out = as_out(out)
-    if out.dtype != array.dtype or not out.dtype.isnative:
+    if not out.dtype.isnative:
+        what = f"in place, {name} must be" if in_place else "out must be"
+        raise TypeError(f"{what} in this machine's byte order; omit out for a new array")
+    if out.dtype != array.dtype:
         raise TypeError(f"out has dtype {out.dtype}; it must be that of {name}, {array.dtype}")
     if out.shape != array.shape:
         raise ValueError(f"out has shape {out.shape}; it must be that of {name}, {array.shape}")

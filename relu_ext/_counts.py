@@ -146,7 +146,10 @@ def _axes(y, axis):
         return (1 << ndim) - 1
     if type(axis) is int and -ndim <= axis < ndim:
         return 1 << axis % ndim
-    indices = [axis_index(i, ndim, "y") for i in (axis if isinstance(axis, tuple) else (axis,))]
+    if isinstance(axis, tuple):
+        indices = [axis_index(i, ndim, "y", "an item of axis") for i in axis]
+    else:
+        indices = [axis_index(axis, ndim, "y", wanted="an integer, a tuple of them or None")]
     if len(set(indices)) < len(indices):
         raise ValueError(f"axis is {axis}, with a repeated axis; each must be there once")
     return sum(1 << i for i in indices)

@@ -66,15 +66,16 @@ def overwritable(x, name, instead):
         elif hasattr(x, "__array_interface__"):
             array = np.asarray(x, copy=False)
     except (AttributeError, BufferError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{name} is a {type(x).__name__} that cannot be used: {error}") from error
+        raise ValueError(f"{name} is {kind(x)} that cannot be used: {error}") from error
     if array is None and view is not None:
+        copy = ".copy()" if view.readonly else ""
         raise TypeError(
-            f"{name} is a {type(x).__name__}, which does not say what its bytes are; pass "
-            f"np.frombuffer({name}, dtype), with the dtype of the numbers that they make"
+            f"{name} is {kind(x)}, which does not say what its bytes are; pass "
+            f"np.frombuffer({name}, dtype){copy}, with the dtype of the numbers that they make"
         )
     if array is None:
         raise TypeError(
-            f"{name} is a {type(x).__name__}, which gives no access to its memory (a writable "
+            f"{name} is {kind(x)}, which gives no access to its memory (a writable "
             f"buffer, DLPack or __array_interface__), so it cannot be overwritten; use "
             f"{instead} for a new array"
         )
@@ -86,6 +87,13 @@ def overwritable(x, name, instead):
     return array
 
 
+def kind(x):
+    """What an object is, with its article."""
+    name = type(x).__name__
+    article = "an" if name.lower().startswith(("a", "e", "i", "o")) else "a"
+    return "None" if x is None else f"{article} {name}"
+
+
 def readable(x):
     """`x`, or an array over its memory if it needs our help to become one."""
     if hasattr(x, "__array_ufunc__") or not hasattr(x, "__dlpack__"):
@@ -93,7 +101,7 @@ def readable(x):
     try:
         return _from_dlpack(x, "x", write=False)
     except (AttributeError, BufferError, RuntimeError, ValueError) as error:
-        raise ValueError(f"x is a {type(x).__name__} that cannot be used: {error}") from error
+        raise ValueError(f"x is {kind(x)} that cannot be used: {error}") from error
 
 
 def _buffer(x):

@@ -3,7 +3,7 @@
 from numpy import ndarray
 
 from relu_ext._core import relu, relu_grad
-from relu_ext._foreign import overwritable, readable
+from relu_ext._foreign import kind, overwritable, readable
 
 # Of the ufuncs, or of an object that NumPy asks for an array. For arrays to ask first what
 # they are would cost a third of a short call.
@@ -115,14 +115,14 @@ def _explained(error, array, name, instead):
     """The error that the ufunc raised, reworded for an in-place call."""
     if not isinstance(array, ndarray):
         return TypeError(
-            f"{name} is a {type(array).__name__} that cannot be overwritten ({error}): pass an "
+            f"{name} is {kind(array)} that cannot be overwritten ({error}): pass an "
             "ndarray, or an object with a writable typed buffer, DLPack or __array_interface__; "
             f"use {instead} for a new array"
         )
     if not array.flags.writeable:
         return ValueError(f"{name} is read-only; use {instead} for a new array")
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(
+    error_type = TypeError if isinstance(error, TypeError) else ValueError
+    return error_type(
         f"{error}; {name}, to be overwritten, has dtype {array.dtype} and shape {array.shape}: "
         f"pass shapes that fit together, and dtypes of {instead.partition('(')[0]}.types"
     )

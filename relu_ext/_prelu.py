@@ -113,9 +113,13 @@ def prelu_slope_grad(dy, x, axis=1):
     """
     x, dy = as_array(x, "x"), as_array(dy, "dy")
     dtype = x.dtype.newbyteorder("=")
-    if not np.can_cast(dy.dtype, dtype, "same_kind"):
-        raise TypeError(f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}")
-    x, dy = convert(x, dtype), convert(dy, dtype)
+    if dtype.kind in "fV":  # what else x may be, slope_sums refuses
+        if not np.can_cast(dy.dtype, dtype, "same_kind"):
+            raise TypeError(
+                f"dy has dtype {dy.dtype}, which cannot be cast to that of x, {x.dtype}"
+            )
+        dy = convert(dy, dtype)
+    x = convert(x, dtype)
     if dy.shape != x.shape:
         raise ValueError(f"dy has shape {dy.shape} and x {x.shape}; they must be the same")
     if axis is None:

@@ -127,6 +127,14 @@ def test_axes_that_are_none(call, axis):
         call(axis)
 
 
+def test_axes_that_are_a_list():
+    for function in (activity, dead_units):
+        with pytest.raises(
+            TypeError, match=r"axis is a list; it must be .*, a tuple of them or None"
+        ):
+            function(X, [0, 1])
+
+
 def test_no_axis():
     for function in (scale_shift, scale_shift_relu):
         with pytest.raises(TypeError, match="axis is None; it must be an integer"):

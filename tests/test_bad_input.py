@@ -56,7 +56,9 @@ LOOP = "ufunc 'relu' not supported for the input types.*"
 LOOP_GRAD = "ufunc 'relu_grad' not supported for the input types.*"
 BROADCAST = "operands could not be broadcast together with shapes .*"
 READ_ONLY = "output array is read-only"
-NO_ARRAY = r"out is a \w+, which (gives no access to its memory|does not say what its bytes are).*"
+NO_ARRAY = (
+    r"out is an? \w+, which (gives no access to its memory|does not say what its bytes are).*"
+)
 SIGNATURE = "No loop matching the specified signature and casting was found for ufunc relu"
 THREADS = "the number of threads must be "
 BYTES = "the number of bytes to keep must be "
@@ -67,7 +69,7 @@ def cast(ufunc, what, a, b, rule):
 
 
 def in_place(name, instead, of):
-    return rf"{name} is an? {of}\b.*; use {re.escape(instead)} .*"
+    return rf"{name} is {of}\b.*; use {re.escape(instead)} .*"
 
 
 def overwritten(text, name, described):
@@ -206,11 +208,11 @@ ROWS = [
     (lambda o: relu.at(o.x, [99]), IndexError, "index 99 is out of bounds .*"),
     (lambda o: relu.at(o.complex, [0]), TypeError, LOOP),
     # In place.
-    (lambda o: relu_([-1.0]), TypeError, in_place("x", "relu(x)", "list")),
-    (lambda o: relu_("text"), TypeError, in_place("x", "relu(x)", "str")),
-    (lambda o: relu_(None), TypeError, in_place("x", "relu(x)", "NoneType")),
-    (lambda o: relu_(-1), TypeError, in_place("x", "relu(x)", "int")),
-    (lambda o: relu_(np.float32(-1)), TypeError, in_place("x", "relu(x)", "float32")),
+    (lambda o: relu_([-1.0]), TypeError, in_place("x", "relu(x)", "a list")),
+    (lambda o: relu_("text"), TypeError, in_place("x", "relu(x)", "a str")),
+    (lambda o: relu_(None), TypeError, in_place("x", "relu(x)", "None")),
+    (lambda o: relu_(-1), TypeError, in_place("x", "relu(x)", "an int")),
+    (lambda o: relu_(np.float32(-1)), TypeError, in_place("x", "relu(x)", "a float32")),
     (
         lambda o: relu_(Deciding()),
         TypeError,
@@ -222,8 +224,8 @@ ROWS = [
         TypeError,
         r"dy is a Deciding that cannot be overwritten \(I do not want\): .*; use relu_grad\(dy, .*",
     ),
-    (lambda o: relu_(object()), TypeError, in_place("x", "relu(x)", "object")),
-    (lambda o: relu_(i for i in (1, 2)), TypeError, in_place("x", "relu(x)", "generator")),
+    (lambda o: relu_(object()), TypeError, in_place("x", "relu(x)", "an object")),
+    (lambda o: relu_(i for i in (1, 2)), TypeError, in_place("x", "relu(x)", "a generator")),
     (lambda o: relu_(o.read_only), ValueError, r"x is read-only; use relu\(x\) for a new array"),
     (lambda o: relu_(o.broadcast), ValueError, r"x is read-only; use relu\(x\) for a new array"),
     (
@@ -241,8 +243,8 @@ ROWS = [
         TypeError,
         overwritten(LOOP, "x", r"dtype datetime64\[s\] and shape \(3,\)"),
     ),
-    (lambda o: relu_grad_([1.0], o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "list")),
-    (lambda o: relu_grad_("text", o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "str")),
+    (lambda o: relu_grad_([1.0], o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "a list")),
+    (lambda o: relu_grad_("text", o.x), TypeError, in_place("dy", "relu_grad(dy, x)", "a str")),
     (
         lambda o: relu_grad_(o.read_only, o.x),
         ValueError,

@@ -288,5 +288,7 @@ def test_slope_gradient_refuses():
         prelu_slope_grad(ones, np.ones((3, 2)))
     with pytest.raises(TypeError, match="int64"):
         prelu_slope_grad(ones.astype("i8"), ones.astype("i8"))
+    with pytest.raises(TypeError, match="x has dtype int64; it must be float16"):
+        prelu_slope_grad(ones * np.nan, ones.astype("i8"))
     with pytest.raises(np.exceptions.AxisError):
         prelu_slope_grad(ones, ones, 2)
