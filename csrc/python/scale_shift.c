@@ -6,7 +6,7 @@
 #include "overlap.h"
 #include "threads.h"
 
-enum { WORTH_SPLITTING = 16, MANY_CHANNELS = 64 };
+enum { WORTH_SPLITTING = 16 };
 
 /* The call, with shape and strides of its own: the arrays' may change meanwhile. */
 struct scale_shift {
@@ -91,37 +91,6 @@ static bool overlaps(const struct scale_shift *s, size_t x_size, size_t y_size)
                       span_of_array(s->call.y, s, s->y_strides, y_size));
 }
 
-/* Whether x and y have their axes in the same order in memory. */
-static bool are_in_one_order(const struct scale_shift *s)
-{
-    for (size_t j = 0; j < s->call.ndim; j++)
-        for (size_t k = 0; k < j; k++)
-            if (s->shape[j] > 1 && s->shape[k] > 1
-                && (Py_ABS(s->x_strides[j]) < Py_ABS(s->x_strides[k]))
-                       != (Py_ABS(s->y_strides[j]) < Py_ABS(s->y_strides[k])))
-                return false;
-    return true;
-}
-
-/*
- * An axis for the channels where there is one scale and one shift: of a single element, so that no
- * long row is a row of channels. Not where x or y has gaps between pixels of few channels, whose
- * rows would be short, nor between two layouts: there the axis asked for is the one that is moved.
- */
-static size_t find_axis_of_one(struct scale_shift *s)
-{
-    if (s->shape[s->call.axis] < MANY_CHANNELS || !are_in_one_order(s))
-        return s->call.axis;
-    for (size_t k = 0; k < s->call.ndim; k++)
-        if (s->shape[k] == 1)
-            return k;
-    /* There is room: of NPY_MAXDIMS axes one has a single element, or there would be too many. */
-    const size_t last = s->call.ndim++;
-    s->shape[last] = 1;
-    s->x_strides[last] = s->y_strides[last] = 0;
-    return last;
-}
-
 PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
@@ -184,12 +153,6 @@ PyObject *relu_ext_python_scale_shift(PyObject *module, PyObject *const *args, P
         Py_XDECREF(copy);
         return NULL;
     }
-    if (total == 0) {
-        Py_XDECREF(copy);
-        Py_RETURN_NONE;
-    }
-    if (one_for_all)
-        s.call.axis = find_axis_of_one(&s);
     s.call.next_parameter = one_for_all ? 0 : 1;
     const size_t bytes = total * (x_size + y_size);
     s.along = find_longest_step(&s);

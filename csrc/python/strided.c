@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "overlap.h"
+#include "relu_ext/axes.h"
 #include "threads.h"
 
 /*
@@ -43,11 +44,6 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static ptrdiff_t distance(ptrdiff_t step)
-{
-    return step < 0 ? -step : step;
-}
-
 RELU_EXT_INLINE void copy_elements(char *to, ptrdiff_t to_line, ptrdiff_t to_step, const char *from,
                                    ptrdiff_t from_line, ptrdiff_t from_step, size_t lines,
                                    size_t columns, size_t size)
@@ -66,7 +62,8 @@ static void copy_tile(char *to, ptrdiff_t to_line, ptrdiff_t to_step, const char
                       ptrdiff_t from_line, ptrdiff_t from_step, size_t lines, size_t columns,
                       size_t size)
 {
-    if (lines > 1 && distance(from_step) >= LINE_BYTES && distance(from_line) < LINE_BYTES) {
+    if (lines > 1 && relu_ext_distance(from_step) >= LINE_BYTES
+        && relu_ext_distance(from_line) < LINE_BYTES) {
         copy_tile(to, to_step, to_line, from, from_step, from_line, columns, lines, size);
         return;
     }
@@ -223,10 +220,10 @@ static void choose_tiles(struct walk *w)
         return;
     w->across--;
     for (int k = nin; k-- > 0;) {
-        ptrdiff_t closest = distance(last->in[k]);
+        ptrdiff_t closest = relu_ext_distance(last->in[k]);
         for (size_t i = s->axis_count - 1; i-- > 0;)
-            if (distance(s->axes[i].in[k]) < closest && s->axes[i].in[k] != 0) {
-                closest = distance(s->axes[i].in[k]);
+            if (relu_ext_distance(s->axes[i].in[k]) < closest && s->axes[i].in[k] != 0) {
+                closest = relu_ext_distance(s->axes[i].in[k]);
                 w->across = i;
                 w->crossed = true;
                 w->columns = least(last->n, block / least(LINE_BYTES / size, s->axes[i].n));

@@ -14,6 +14,11 @@ struct relu_ext_axis {
     ptrdiff_t step, other;
 };
 
+static inline ptrdiff_t relu_ext_distance(ptrdiff_t step)
+{
+    return step < 0 ? -step : step;
+}
+
 /*
  * Sorts the axes by step, the longest first, and leaves out those of length 1 and those that
  * another one can stand for. All steps are positive afterwards: *first and *other_first are

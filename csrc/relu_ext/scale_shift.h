@@ -554,6 +554,7 @@ enum {
      */
     RELU_EXT_SCALE_SHIFT_PIXELS = 2880,
     RELU_EXT_SCALE_SHIFT_PLANES = 32, /* channels of such a block at most, channel by channel */
+    RELU_EXT_SCALE_SHIFT_MANY = 64,   /* channels, whose elements are worth a call of the kernel */
 };
 
 /* A call on its way: what does not change from one run of pixels to the next. */
@@ -630,7 +631,8 @@ static void relu_ext_scale_shift_pixels(const struct relu_ext_scale_shift_walk *
             }
             return;
         }
-        if (w->x_channel == x_size && w->y_channel == y_size && channels >= 64) {
+        if (w->x_channel == x_size && w->y_channel == y_size
+            && channels >= RELU_EXT_SCALE_SHIFT_MANY) {
             for (size_t i = 0; i < w->pixels; i++, x += w->x_next, y += w->y_next)
                 relu_ext_scale_shift_run(w, x, y, 0, w->channels, false);
             return;
@@ -704,6 +706,19 @@ static void relu_ext_scale_shift_parameters(char *to, bool in_f64, const double 
     }
 }
 
+/* Whether x and y have their axes in the same order in memory. */
+static bool relu_ext_scale_shift_in_one_order(const struct relu_ext_scale_shift *call)
+{
+    const ptrdiff_t *x = call->x_strides, *y = call->y_strides;
+    for (size_t j = 0; j < call->ndim; j++)
+        for (size_t k = 0; k < j; k++)
+            if (call->shape[j] > 1 && call->shape[k] > 1
+                && (relu_ext_distance(x[j]) < relu_ext_distance(x[k]))
+                       != (relu_ext_distance(y[j]) < relu_ext_distance(y[k])))
+                return false;
+    return true;
+}
+
 /* Not to be inlined: arithmetic must not move out from between the changes of settings. */
 static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_scale_shift_isa *isa,
                                                         relu_ext_block_streamer *streamer,
@@ -717,25 +732,34 @@ static RELU_EXT_NOINLINE void relu_ext_scale_shift_walk(const struct relu_ext_sc
     const size_t most_channels = RELU_EXT_SCALE_SHIFT_CHANNEL_BYTES / parameter_size;
     const size_t block = RELU_EXT_SCALE_SHIFT_BLOCK_BYTES / parameter_size;
     _Alignas(64) char memory[RELU_EXT_SCALE_SHIFT_MEMORY];
+    /*
+     * Many channels with the same parameters are a row of one channel. Few stay, as such rows would
+     * be short where pixels have gaps between them; and between two layouts, as theirs is the axis
+     * that is moved.
+     */
+    const bool one_channel = call->next_parameter == 0
+                             && call->shape[call->axis] >= RELU_EXT_SCALE_SHIFT_MANY
+                             && relu_ext_scale_shift_in_one_order(call);
     /* In the order of y, without the channels'. */
     struct relu_ext_axis axes[RELU_EXT_SCALE_SHIFT_DIMS];
     size_t count = 0;
     ptrdiff_t x_at, y_at;
     for (size_t k = 0; k < call->ndim; k++)
-        if (k != call->axis)
+        if (one_channel || k != call->axis)
             axes[count++] = (struct relu_ext_axis){call->shape[k], call->y_strides[k],
                                                    call->x_strides[k]};
     count = relu_ext_sort_axes(axes, count, &y_at, &x_at);
     const char *x = (const char *)call->x + x_at;
     char *y = (char *)call->y + y_at;
-    const size_t channels = call->shape[call->axis];
+    const size_t channels = one_channel ? 1 : call->shape[call->axis];
     const struct relu_ext_axis inner = axes[count - 1];
-    ptrdiff_t x_channel = call->x_strides[call->axis], y_channel = call->y_strides[call->axis];
+    ptrdiff_t x_channel = one_channel ? 0 : call->x_strides[call->axis];
+    ptrdiff_t y_channel = one_channel ? 0 : call->y_strides[call->axis];
 
     const bool y_planar = channels == 1 || (inner.step == y_size && inner.n > 1);
     const bool y_interleaved = !y_planar && y_channel == y_size
                                && (inner.step == (ptrdiff_t)channels * y_size || inner.n == 1
-                                   || channels >= 64);
+                                   || channels >= RELU_EXT_SCALE_SHIFT_MANY);
     const bool x_interleaved = x_channel == x_size && inner.other == (ptrdiff_t)channels * x_size;
     struct relu_ext_scale_shift_walk w = {
         .pair = pair,
