@@ -631,11 +631,10 @@ def test_sources_as_c11(compiler, tmp_path):
 def test_refused_options(option, reason, tmp_path):
     """What would change the bits, or what the program runs on."""
     need("cc")
-    macros = subprocess.run(
-        ["cc", option, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, timeout=120
-    ).stdout
-    if "unsafe" in option and b"__ASSOCIATIVE_MATH__" not in macros:
-        pytest.skip("this compiler does not say that it has the option")
+    if "unsafe" in option:
+        macros = ["cc", option, "-dM", "-E", "-x", "c", os.devnull]
+        if b"__ASSOCIATIVE_MATH__" not in subprocess.run(macros, capture_output=True).stdout:
+            pytest.skip("this compiler does not say that it has the option")
     (source,) = relu_ext.get_sources()
     done = subprocess.run(
         ["cc", "-std=c11", option, "-fsyntax-only", source],

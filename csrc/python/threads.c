@@ -289,7 +289,7 @@ enum {
      */
     PAUSE_FOR_LOSS = 16,
     PAUSE_CALLS = 128,
-    MOST_PAUSE_CALLS = 1 << 16,
+    MOST_PAUSE_CALLS = 1 << 16, /* so that no number of bytes is too large to multiply */
     /* For so much less where they have cost nothing for longer than that: a mere hiccup. */
     HICCUP = 16,
 };
